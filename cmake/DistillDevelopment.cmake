@@ -1,0 +1,14 @@
+# What this project's own targets (tests, bench, examples) are built with. Consumers never see it.
+if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
+endif()
+find_package(Threads REQUIRED)
+distill_require(Eigen3)
+
+add_library(distill_development INTERFACE)
+target_link_libraries(distill_development INTERFACE distill::distill Eigen3::Eigen Threads::Threads)
+target_compile_features(distill_development INTERFACE cxx_std_20)
+if(CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang")
+  target_compile_options(distill_development INTERFACE
+    -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror)
+endif()

@@ -1,0 +1,76 @@
+// Threads are the caller's: a loss runs its blocks of rows through whatever is passed, sequentially by default.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <type_traits>
+
+#include <distill/core/version.hpp>
+
+namespace distill {
+inline namespace DISTILL_ABI {
+
+/// A loop body, `body(i)`, by reference: cheap to copy, valid while the call that made it runs.
+class LoopBody {
+ public:
+  template <class F, class = std::enable_if_t<!std::is_same_v<std::decay_t<F>, LoopBody>>>
+  LoopBody(const F& body) noexcept
+      : object_(std::addressof(body)), call_([](const void* object, std::size_t i) { (*static_cast<const F*>(object))(i); }) {}
+
+  void operator()(std::size_t i) const { call_(object_, i); }
+
+ private:
+  const void* object_;
+  void (*call_)(const void*, std::size_t);
+};
+
+/// A non-owning reference to a callable `executor(n, body)` that calls `body(i)` once for every i in [0, n), in any
+/// order, on any threads, and returns when all are done. A thread pool's parallel-for fits in one line:
+///
+///     auto pool = [&](std::size_t n, distill::LoopBody body) { my_pool.parallel_for(0, n, body); };
+///     kl(student, teacher, grad, {.executor = pool});
+///
+/// Default-constructed it runs the loop in the calling thread.
+class Executor {
+ public:
+  Executor() = default;
+
+  template <class F, class = std::enable_if_t<std::is_invocable_v<const F&, std::size_t, LoopBody>>>
+  Executor(const F& executor) noexcept
+      : object_(std::addressof(executor)),
+        call_([](const void* object, std::size_t n, LoopBody body) { (*static_cast<const F*>(object))(n, body); }) {}
+
+  template <class F, class = std::enable_if_t<std::is_invocable_v<F&, std::size_t, LoopBody>>>
+  Executor(F& executor) noexcept
+      : object_(std::addressof(executor)), call_([](const void* object, std::size_t n, LoopBody body) {
+          (*static_cast<F*>(const_cast<void*>(object)))(n, body);
+        }) {}
+
+  bool is_sequential() const noexcept { return call_ == nullptr; }
+
+  void operator()(std::size_t n, LoopBody body) const {
+    if (call_) {
+      call_(object_, n, body);
+    } else {
+      for (std::size_t i = 0; i < n; ++i) body(i);
+    }
+  }
+
+ private:
+  const void* object_ = nullptr;
+  void (*call_)(const void*, std::size_t, LoopBody) = nullptr;
+};
+
+#if defined(_OPENMP)
+/// Runs the loop on OpenMP's threads; exists where OpenMP is switched on.
+struct OpenMp {
+  void operator()(std::size_t n, LoopBody body) const {
+#pragma omp parallel for schedule(dynamic)
+    for (std::size_t i = 0; i < n; ++i) body(i);
+  }
+};
+inline constexpr OpenMp openmp{};
+#endif
+
+}  // namespace DISTILL_ABI
+}  // namespace distill

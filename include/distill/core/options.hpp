@@ -1,0 +1,41 @@
+// What every loss shares: how rows become one number, how accurate, and what a call may take beside its arguments.
+#pragma once
+
+#include <type_traits>
+
+#include <distill/core/executor.hpp>
+#include <distill/core/version.hpp>
+
+namespace distill {
+inline namespace DISTILL_ABI {
+
+/// What the sum over rows is divided by; the name is the divisor.
+enum class Reduction {
+  mean,         ///< the sum of the row weights (the number of rows that are not ignored, without weights)
+  sum,          ///< 1
+  per_element,  ///< the sum of the row weights times the number of columns
+};
+
+/// How exact a float result is; see docs/accuracy.md for the figures. double has one path, for which this changes nothing.
+enum class Precision {
+  standard,  ///< for training
+  high,      ///< for comparing models and publishing numbers: relative accuracy also where student and teacher agree
+};
+
+/// What a call may also take; pass it last: `kl(student, teacher, grad, {.weights = w})`. Fields are only ever appended.
+struct RowOptions {
+  /// [rows] >= 0, or null for all 1. A row of weight 0 is ignored: never read, its loss and gradient are 0.
+  const float* weights = nullptr;
+  /// [rows] out, or null: the loss of each row, before row weights, `weight` and the reduction's divisor.
+  double* losses = nullptr;
+  /// Runs blocks of rows; sequential unless one is passed.
+  Executor executor = {};
+};
+
+namespace detail {
+template <class T>
+using enable_if_not_options = std::enable_if_t<!std::is_convertible_v<T&&, RowOptions>>;
+}  // namespace detail
+
+}  // namespace DISTILL_ABI
+}  // namespace distill

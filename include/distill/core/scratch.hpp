@@ -1,0 +1,67 @@
+// The library's only state: a buffer a thread, which grows to the longest row seen and is then reused.
+#pragma once
+
+#include <cstddef>
+#include <cstdlib>
+#include <memory>
+#include <new>
+
+#include <distill/core/version.hpp>
+
+namespace distill {
+inline namespace DISTILL_ABI {
+namespace detail {
+
+/// Uninitialised memory, aligned to a cache line, that only ever grows.
+class ScratchBuffer {
+ public:
+  /// At least `bytes` bytes; what it held before is lost.
+  void* reserve(std::size_t bytes) {
+    if (bytes > size_) {
+      release();
+      data_ = ::operator new(bytes, alignment);
+      size_ = bytes;
+    }
+    return data_;
+  }
+  void release() noexcept {
+    ::operator delete(data_, alignment);
+    data_ = nullptr;
+    size_ = 0;
+  }
+  std::size_t size() const noexcept { return size_; }
+
+  ScratchBuffer() = default;
+  ScratchBuffer(const ScratchBuffer&) = delete;
+  ScratchBuffer& operator=(const ScratchBuffer&) = delete;
+  ~ScratchBuffer() { release(); }
+
+ private:
+  static constexpr std::align_val_t alignment{64};
+  void* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+struct Scratch {
+  ScratchBuffer rows;    // a kernel's exponentials
+  ScratchBuffer losses;  // the rows' losses, where an executor computes them out of order
+};
+
+inline Scratch& scratch() {
+  thread_local Scratch buffers;
+  return buffers;
+}
+
+}  // namespace detail
+
+/// Frees the calling thread's scratch memory; the next call allocates it again.
+inline void release_scratch() noexcept {
+  detail::scratch().rows.release();
+  detail::scratch().losses.release();
+}
+
+/// The bytes of scratch memory that the calling thread holds.
+inline std::size_t scratch_bytes() noexcept { return detail::scratch().rows.size() + detail::scratch().losses.size(); }
+
+}  // namespace DISTILL_ABI
+}  // namespace distill

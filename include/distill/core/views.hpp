@@ -1,0 +1,182 @@
+// Non-owning views of the caller's memory, and the functions that make them from what callers hold.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+#include <utility>
+
+#include <distill/core/error.hpp>
+#include <distill/core/scalar.hpp>
+#include <distill/core/version.hpp>
+
+namespace distill {
+inline namespace DISTILL_ABI {
+
+/// A size, made from whatever integer type the caller counts with; a negative one is reported.
+struct Extent {
+  std::size_t value = 0;
+
+  constexpr Extent() = default;
+  template <class I, class = std::enable_if_t<std::is_integral_v<I>>>
+  constexpr Extent(I size) : value(static_cast<std::size_t>(size)) {
+    if constexpr (std::is_signed_v<I>) {
+      if (size < 0) detail::fail("MatrixView", "a size is ", size, ", expected at least 0");
+    }
+  }
+  constexpr operator std::size_t() const noexcept { return value; }
+};
+
+/// A matrix in the caller's memory: one sample a row, each row contiguous.
+/// `MatrixView{data, rows, cols}`, or with a fourth value where rows lie further apart: element (i, j) is
+/// data[i * row_stride + j].
+template <class T>
+struct MatrixView {
+  T* data = nullptr;
+  Extent rows;
+  Extent cols;
+  Extent row_stride = cols;
+
+  T* row(std::size_t i) const noexcept { return data + i * row_stride; }
+};
+template <class T, class Rows, class Cols>
+MatrixView(T*, Rows, Cols) -> MatrixView<T>;
+template <class T, class Rows, class Cols, class Stride>
+MatrixView(T*, Rows, Cols, Stride) -> MatrixView<T>;
+
+/// Class indices in the caller's memory, one a row; any integer type.
+template <class T>
+struct LabelsView {
+  const T* data = nullptr;
+  Extent size;
+};
+template <class T, class Size>
+LabelsView(T*, Size) -> LabelsView<std::remove_const_t<T>>;
+
+namespace detail {
+
+template <class T>
+inline constexpr bool always_false = false;
+
+template <class T>
+struct is_matrix_view : std::false_type {};
+template <class T>
+struct is_matrix_view<MatrixView<T>> : std::true_type {};
+
+template <class T>
+struct is_labels_view : std::false_type {};
+template <class T>
+struct is_labels_view<LabelsView<T>> : std::true_type {};
+
+// Matrices are told by what they can do, so that Eigen need not be included.
+template <class M, class = void>
+struct is_eigen_like : std::false_type {};
+template <class M>
+struct is_eigen_like<
+    M, std::void_t<decltype(std::declval<M&>().data()), decltype(std::declval<M&>().rows()),
+                   decltype(std::declval<M&>().cols()), decltype(std::declval<M&>().outerStride()),
+                   decltype(std::declval<M&>().innerStride()), decltype(std::remove_reference_t<M>::IsRowMajor)>>
+    : std::true_type {};
+
+template <class M, class = void>
+struct is_armadillo_like : std::false_type {};
+template <class M>
+struct is_armadillo_like<M, std::void_t<decltype(std::declval<M&>().memptr()), decltype(std::declval<M&>().n_rows),
+                                        decltype(std::declval<M&>().n_cols)>> : std::true_type {};
+
+template <class V, class = void>
+struct is_contiguous_range : std::false_type {};
+template <class V>
+struct is_contiguous_range<
+    V, std::void_t<decltype(*std::declval<V&>().data()), decltype(static_cast<std::size_t>(std::declval<V&>().size()))>>
+    : std::true_type {};
+
+template <class M>
+void require_unit_inner_stride(const M& m) {
+  if (m.innerStride() != 1) {
+    fail("as_matrix", "inner stride is ", m.innerStride(),
+         ", expected 1: the elements of a row must be neighbours in memory");
+  }
+}
+
+}  // namespace detail
+
+/// A view of `matrix`: a MatrixView, or Eigen's row-major matrix, map, block or vector (nothing is copied).
+template <class M>
+auto as_matrix(M&& matrix) {
+  using Matrix = std::remove_cv_t<std::remove_reference_t<M>>;
+  if constexpr (detail::is_matrix_view<Matrix>::value) {
+    return matrix;
+  } else if constexpr (detail::is_eigen_like<M>::value) {
+    static_assert(bool(Matrix::IsRowMajor),
+                  "distill: this matrix is column-major. If each COLUMN is a sample, write samples_in_columns(m); if "
+                  "each row is, hold it as Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>");
+    detail::require_unit_inner_stride(matrix);
+    return MatrixView<std::remove_reference_t<decltype(*matrix.data())>>{
+        matrix.data(), matrix.rows(), matrix.cols(), matrix.outerStride()};
+  } else {
+    static_assert(detail::always_false<M>,
+                  "distill: not a matrix that can be viewed. Pass MatrixView{pointer, rows, cols}, or Eigen's row-major "
+                  "matrix, map or block; evaluate an expression such as a + b into a matrix first");
+    return MatrixView<const float>{};
+  }
+}
+
+/// A view of a column-major matrix (Eigen's default; Armadillo's) in which each column is a sample.
+template <class M>
+auto samples_in_columns(M&& matrix) {
+  using Matrix = std::remove_cv_t<std::remove_reference_t<M>>;
+  if constexpr (detail::is_eigen_like<M>::value) {
+    static_assert(!bool(Matrix::IsRowMajor),
+                  "distill: samples_in_columns() takes a column-major matrix; pass a row-major one as it is");
+    detail::require_unit_inner_stride(matrix);
+    return MatrixView<std::remove_reference_t<decltype(*matrix.data())>>{
+        matrix.data(), matrix.cols(), matrix.rows(), matrix.outerStride()};
+  } else if constexpr (detail::is_armadillo_like<M>::value) {
+    return MatrixView<std::remove_reference_t<decltype(*matrix.memptr())>>{
+        matrix.memptr(), matrix.n_cols, matrix.n_rows};
+  } else {
+    static_assert(detail::always_false<M>,
+                  "distill: samples_in_columns() takes Eigen's column-major matrix, map or block, or Armadillo's");
+    return MatrixView<const float>{};
+  }
+}
+
+/// A view of `labels`: a LabelsView, or anything contiguous with data() and size() (std::vector, std::array, std::span,
+/// an Eigen vector) that holds integers.
+template <class L>
+auto as_labels(const L& labels) {
+  if constexpr (detail::is_labels_view<L>::value) {
+    return labels;
+  } else if constexpr (detail::is_contiguous_range<const L>::value) {
+    using Label = std::remove_cv_t<std::remove_reference_t<decltype(*labels.data())>>;
+    static_assert(std::is_integral_v<Label> && !std::is_same_v<Label, bool>,
+                  "distill: labels are class indices and must be of an integer type");
+    if constexpr (detail::is_eigen_like<const L>::value) {
+      if (labels.rows() != 1 && labels.cols() != 1) {
+        detail::fail("as_labels", "labels are a ", labels.rows(), " x ", labels.cols(), " matrix, expected a vector");
+      }
+      detail::require_unit_inner_stride(labels);
+    }
+    return LabelsView<Label>{labels.data(), labels.size()};
+  } else {
+    static_assert(detail::always_false<L>,
+                  "distill: not labels that can be viewed. Pass LabelsView{pointer, size}, or something contiguous with "
+                  "data() and size() that holds integers");
+    return LabelsView<int>{};
+  }
+}
+
+namespace detail {
+
+template <class View>
+using element_t = std::remove_reference_t<decltype(*std::declval<const View&>().data)>;
+
+template <class T>
+const T* const_row(const MatrixView<T>& m, std::size_t i) noexcept {
+  return m.row(i);
+}
+
+}  // namespace detail
+}  // namespace DISTILL_ABI
+}  // namespace distill

@@ -1,0 +1,85 @@
+// Rows of the vector-Jacobian products of softmax and log_softmax.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+
+#include <distill/core/checks.hpp>
+#include <distill/core/gradient.hpp>
+#include <distill/core/version.hpp>
+#include <distill/kernels/exp_stream.hpp>
+#include <distill/kernels/rows.hpp>
+
+namespace distill {
+inline namespace DISTILL_ABI {
+namespace kernels {
+
+/// The sum of term(i) over the vectors of a row.
+template <class L, class Term>
+double sum_row(std::size_t n, const Term& term) {
+  using T = typename L::Scalar;
+  double total = 0;
+  for (std::size_t begin = 0; begin < n; begin += chunk_size<L>) {
+    L sum(T(0));
+    for (std::size_t i = begin; i < std::min(n, begin + chunk_size<L>); i += L::width) sum = sum + term(i);
+    total += static_cast<double>(reduce_add(sum));
+  }
+  return total;
+}
+
+/// grad = p * (g - sum(p * g)) / temperature
+template <class L, class Output, class GradOutput, class Grad>
+void softmax_backward_row(const Output* p, const GradOutput* g, std::size_t n, double temperature, Grad* grad,
+                          bool accumulate) {
+  using T = typename L::Scalar;
+  const auto at = [n](const auto* x, std::size_t i) { return load_up_to<L>(x + i, n - i, T(0)); };
+  const L mean(static_cast<T>(sum_row<L>(n, [&](std::size_t i) { return at(p, i) * at(g, i); })));
+  const L factor(static_cast<T>(1 / temperature));
+  for (std::size_t i = 0; i < n; i += L::width) {
+    put(at(p, i) * (at(g, i) - mean) * factor, grad + i, n - i, accumulate);
+  }
+}
+
+/// grad = (g - exp(log_p) * sum(g)) / temperature
+template <class L, class Output, class GradOutput, class Grad>
+void log_softmax_backward_row(const Output* log_p, const GradOutput* g, std::size_t n, double temperature, Grad* grad,
+                              bool accumulate) {
+  using T = typename L::Scalar;
+  const auto at = [n](const auto* x, std::size_t i) { return load_up_to<L>(x + i, n - i, T(0)); };
+  const L sum(static_cast<T>(sum_row<L>(n, [&](std::size_t i) { return at(g, i); })));
+  const L factor(static_cast<T>(1 / temperature));
+  ExpScale<L> scale(log2_e);
+  scale.set_offset(0);
+  for (std::size_t i = 0; i < n; i += L::width) {
+    const L p = exp2<Precision::high>(exponent(at(log_p, i), scale));
+    put((at(g, i) - p * sum) * factor, grad + i, n - i, accumulate);
+  }
+}
+
+}  // namespace kernels
+
+namespace detail {
+
+/// Checks the arguments that both backward functions have, and runs `row_kernel` on each row.
+template <class Output, class GradOutput, class Grad, class RowKernel>
+void backward(const char* who, const MatrixView<Output>& output, const MatrixView<GradOutput>& grad_output, Grad&& grad,
+              double temperature, Executor executor, const RowKernel& row_kernel) {
+  const auto target = gradient_target<std::remove_const_t<Output>>(grad);
+  require_positive_finite(who, "temperature", temperature);
+  require_matrix(who, "output", output);
+  require_matrix(who, "grad_output", grad_output);
+  require_matrix(who, "grad_logits", target.view);
+  require_same_shape(who, "grad_output", grad_output, "output", output);
+  require_same_shape(who, "grad_logits", target.view, "output", output);
+  require_no_overlap(who, "grad_logits", target.view, "output", output, true);
+  require_no_overlap(who, "grad_logits", target.view, "grad_output", grad_output, true);
+  using L = kernels::Lanes<compute_t<Output, GradOutput, element_t<decltype(target.view)>>, kernels::DefaultArch>;
+  kernels::for_each_row(output.rows, output.cols, executor, [&](std::size_t i) {
+    row_kernel(L{}, const_row(output, i), const_row(grad_output, i), std::size_t{output.cols}, temperature,
+               target.view.row(i), target.accumulate);
+  });
+}
+
+}  // namespace detail
+}  // namespace DISTILL_ABI
+}  // namespace distill

@@ -1,0 +1,274 @@
+// One row of KL(teacher || student) at a temperature, with or without a cross-entropy term at temperature 1.
+//
+//   sweep 1  reads student and teacher once: sums of exponentials and sum of p-weighted log-ratios; exponentials kept
+//   sweep 2  writes the gradient from the kept exponentials; for Precision::high it also sums the value, from terms
+//            that are never negative
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <type_traits>
+
+#include <distill/core/options.hpp>
+#include <distill/core/scalar.hpp>
+#include <distill/core/version.hpp>
+#include <distill/kernels/exact_row.hpp>
+#include <distill/kernels/exp_stream.hpp>
+#include <distill/kernels/hard_label.hpp>
+
+namespace distill {
+inline namespace DISTILL_ABI {
+namespace kernels {
+
+/// Above this temperature the factor T^2 would amplify the rounding of Precision::standard too much.
+inline bool needs_high_precision(Precision precision, double temperature) {
+  return precision == Precision::high || temperature > 32;
+}
+
+/// What a row contributes: soft * KL + hard * CE; the gradient is times these factors, too.
+struct RowFactors {
+  double soft;
+  double hard = 0;
+};
+
+/// (exp(-d) - 1 + d) / d^2 for |d| <= 2
+template <class L>
+L bregman_quotient(L d) {
+  L sum(static_cast<typename L::Scalar>(-2.5569959132441665e-08));
+  for (const double coefficient :
+       {2.967222864385827e-07, -2.7599766274859566e-06, 2.4728874921122328e-05, -0.000198391387593977,
+        0.001388989283148517, -0.008333361242228086, 0.04166661906809512, -0.16666665775765507, 0.5000000035018856}) {
+    sum = fma(sum, d, L(static_cast<typename L::Scalar>(coefficient)));
+  }
+  return sum;
+}
+
+template <Precision precision, bool has_label, class L, class Student, class Teacher>
+class DistillationRow {
+  using T = typename L::Scalar;
+  static constexpr std::size_t streams = has_label ? 3 : 2;
+  // double is exact enough without the terms of Precision::high
+  static constexpr bool sums_nonnegative_terms = precision == Precision::high && std::is_same_v<T, float>;
+
+ public:
+  DistillationRow(const Student* student, const Teacher* teacher, std::size_t n, double temperature, std::size_t label)
+      : x_student_(student),
+        x_teacher_(teacher),
+        n_(n),
+        temperature_(temperature),
+        label_(label),
+        student_(temperature),
+        teacher_(temperature),
+        hard_(1) {}
+
+  /// Returns soft * KL + hard * CE; writes or adds the gradient times `scale` if `grad` is not null.
+  double operator()(const RowFactors& factors, double scale, Student* grad, bool accumulate) {
+    if (n_ > 1 && is_ordinary_temperature(temperature_)) {
+      const bool keep = grad != nullptr || sums_nonnegative_terms;
+      if (keep) reserve_kept_rows(kept_, n_);
+      if (keep ? sweep<true>() : sweep<false>()) {
+        double kl = kl_from_sums();
+        double ce = 0;
+        double label_gradient = 0;
+        if constexpr (has_label) {
+          const HardLabel hard(hard_, detail::load_scalar<double>(x_student_ + label_));
+          ce = hard.loss;
+          label_gradient = factors.hard * scale * hard.probability_m1;
+          hard_.sum = hard.total;
+        }
+        if (keep) {
+          const double nonnegative = write_gradient(factors, scale, label_gradient, grad, accumulate);
+          if (sums_nonnegative_terms) kl = nonnegative;
+        }
+        return total(factors, kl, ce);
+      }
+    }
+    return exact(factors, scale, grad, accumulate);
+  }
+
+ private:
+  /// A term of factor 0 is absent, even where it is infinite.
+  static double total(const RowFactors& factors, double kl, double ce) {
+    return (factors.soft == 0 ? 0 : factors.soft * kl) + (factors.hard == 0 ? 0 : factors.hard * ce);
+  }
+
+  /// False if the row is not for the fast sweeps.
+  template <bool keep>
+  bool sweep() {
+    if (!student_.start(x_student_, n_) || !teacher_.start(x_teacher_, n_)) return false;
+    if (has_label && !hard_.start(x_student_, n_)) return false;
+    shift_ = teacher_.offset - student_.offset;
+    for (std::size_t begin = 0, chunk = 0; begin < n_; begin += chunk_size<L>, ++chunk) {
+      while (!sweep_chunk<keep>(begin, std::min(n_, begin + chunk_size<L>))) {
+        if (!raise_offsets()) return false;
+      }
+      if constexpr (keep) {
+        kept_[0].offsets[chunk] = static_cast<T>(student_.offset);
+        kept_[1].offsets[chunk] = static_cast<T>(teacher_.offset);
+        if constexpr (has_label) kept_[2].offsets[chunk] = static_cast<T>(hard_.offset);
+      }
+    }
+    return std::isfinite(student_.sum) && std::isfinite(teacher_.sum) && std::isfinite(teacher_.weighted_sum) &&
+           (!has_label || std::isfinite(hard_.sum));
+  }
+
+  /// False, and nothing summed, if an offset is too low for this chunk.
+  template <bool keep>
+  bool sweep_chunk(std::size_t begin, std::size_t end) {
+    L student_sum(T(0)), teacher_sum(T(0)), weighted_sum(T(0)), hard_sum(T(0));
+    student_max_ = L(-infinity<T>);
+    teacher_max_ = L(-infinity<T>);
+    L student_max = student_max_, teacher_max = teacher_max_;
+    const L shift(static_cast<T>(shift_));
+    // copies, because stores to scratch memory might otherwise change them in the compiler's eyes
+    const ExpScale<L> student_scale = student_.scale, teacher_scale = teacher_.scale, hard_scale = hard_.scale;
+    const KeptRow<L> student_kept = kept_[0], teacher_kept = kept_[1], hard_kept = kept_[streams - 1];
+    const Student* const x_student = x_student_;
+    const Teacher* const x_teacher = x_teacher_;
+    const std::size_t n = n_, label = label_;
+    for (std::size_t i = begin; i < end; i += L::width) {
+      const L s = load_up_to<L>(x_student + i, n - i, -infinity<T>);
+      const L t = load_up_to<L>(x_teacher + i, n - i, -infinity<T>);
+      student_max = max(student_max, s);
+      teacher_max = max(teacher_max, t);
+      const Exponent<L> s_exponent = exponent(s, student_scale);
+      const Exponent<L> t_exponent = exponent(t, teacher_scale);
+      const L s_power = exp2<precision>(s_exponent);
+      const L t_power = exp2<precision>(t_exponent);
+      student_sum = student_sum + s_power;
+      teacher_sum = teacher_sum + t_power;
+      // log2 p - log2 q but for the normalisers; left out where p is 0, so that 0 * infinity is never formed
+      const L ratio = ((t_exponent.whole - s_exponent.whole) - shift) + (t_exponent.fraction - s_exponent.fraction);
+      weighted_sum = fma(t_power, select(L(T(0)) < t_power, ratio, L(T(0))), weighted_sum);
+      if constexpr (keep) {
+        store(s_power, student_kept.values + i);
+        store(t_power, teacher_kept.values + i);
+      }
+      if constexpr (has_label) {
+        const L h = with_label(s, i, label, -std::numeric_limits<double>::infinity());
+        const L h_power = exp2<precision>(exponent(h, hard_scale));
+        hard_sum = hard_sum + h_power;
+        if constexpr (keep) store(h_power, hard_kept.values + i);
+      }
+    }
+    student_max_ = student_max;
+    teacher_max_ = teacher_max;
+    if (!student_.fits(student_max) || !teacher_.fits(teacher_max)) return false;
+    if (has_label && !hard_.fits(student_max)) return false;
+    student_.add(student_sum);
+    teacher_.add(teacher_sum);
+    teacher_.add_weighted(weighted_sum);
+    if constexpr (has_label) hard_.add(hard_sum);
+    return true;
+  }
+
+  bool raise_offsets() {
+    return student_.raise(student_max_) && teacher_.raise(teacher_max_) && (!has_label || hard_.raise(student_max_));
+  }
+
+  /// log(sum of teacher's exp) - log(sum of student's exp)
+  double log_sum_difference() const {
+    return std::log(teacher_.sum / student_.sum) + ln_2 * (teacher_.offset - student_.offset);
+  }
+
+  double kl_from_sums() const {
+    const double offsets = shift_ - (teacher_.offset - student_.offset);
+    const double kl =
+        ln_2 * (teacher_.weighted_sum / teacher_.sum + offsets) - std::log(teacher_.sum / student_.sum);
+    return kl < 0 ? 0 : kl;
+  }
+
+  /// Returns the sum of non-negative terms that is the KL divergence, if it is asked for.
+  double write_gradient(const RowFactors& factors, double scale, double label_gradient, Student* grad,
+                        bool accumulate) const {
+    // d KL / d student logit = (q - p) / temperature
+    const double soft = factors.soft * scale / temperature_;
+    const double hard = factors.hard * scale;
+    const double shift = log_sum_difference() * temperature_;
+    const L shift_high(static_cast<T>(shift)), shift_low(static_cast<T>(shift - static_cast<double>(static_cast<T>(shift))));
+    const L inverse_temperature(static_cast<T>(1 / temperature_));
+    const KeptRow<L> student_kept = kept_[0], teacher_kept = kept_[1], hard_kept = kept_[streams - 1];
+    const Student* const x_student = x_student_;
+    const Teacher* const x_teacher = x_teacher_;
+    const std::size_t n = n_, label = label_;
+    double kl = 0;
+    for (std::size_t begin = 0, chunk = 0; begin < n_; begin += chunk_size<L>, ++chunk) {
+      const std::size_t end = std::min(n_, begin + chunk_size<L>);
+      const double unit = sums_nonnegative_terms ? 1 : soft;
+      const L student_factor(student_.normaliser(unit, kept_[0].offsets[chunk]));
+      const L teacher_factor(teacher_.normaliser(unit, kept_[1].offsets[chunk]));
+      const L hard_factor(has_label ? hard_.normaliser(hard, kept_[streams - 1].offsets[chunk]) : T(0));
+      const L soft_factor(static_cast<T>(soft));
+      L kl_sum(T(0));
+      for (std::size_t i = begin; i < end; i += L::width) {
+        const L s_power = load<L>(student_kept.values + i);
+        const L t_power = load<L>(teacher_kept.values + i);
+        L difference;
+        if constexpr (sums_nonnegative_terms) {
+          const L s = load_up_to<L>(x_student + i, n - i, -infinity<T>);
+          const L t = load_up_to<L>(x_teacher + i, n - i, -infinity<T>);
+          // d = log p - log q from t - s and the rounding error of that, so that nearly equal logits keep their digits
+          const L u = t - s;
+          const L v = u - t;
+          const L u_error = (t - (u - v)) - (s + v);
+          const L d = ((u - shift_high) + (u_error - shift_low)) * inverse_temperature;
+          const L p = t_power * teacher_factor;
+          const L q = s_power * student_factor;
+          const auto has_teacher = L(T(0)) < p;
+          const auto is_small = d * d < L(T(4));  // false for NaN: -infinity in both
+          const L bregman = d * d * bregman_quotient(d);
+          kl_sum = kl_sum + select(has_teacher, select(is_small, p * bregman, fma(p, d, q - p)), q);
+          difference = soft_factor * select(has_teacher, select(is_small, p * (bregman - d), q - p), q);
+        } else {
+          difference = fms(s_power, student_factor, t_power * teacher_factor);
+        }
+        if constexpr (has_label) {
+          const L h_power = load<L>(hard_kept.values + i);
+          // the labelled class is not in h_power
+          difference = difference + with_label(h_power * hard_factor, i, label, label_gradient);
+        }
+        if (grad) put(difference, grad + i, n - i, accumulate);
+      }
+      if constexpr (sums_nonnegative_terms) kl += static_cast<double>(reduce_add(kl_sum));
+    }
+    return kl;
+  }
+
+  double exact(const RowFactors& factors, double scale, Student* grad, bool accumulate) const {
+    const ExactSoftmax<Teacher> p(x_teacher_, n_, temperature_);
+    const ExactSoftmax<Student> q(x_student_, n_, temperature_);
+    const ExactSoftmax<Student> hard(x_student_, n_, 1);
+    const double kl = exact_kl(p, q, n_);
+    const double ce = has_label ? static_cast<double>(-hard.log_probability(label_)) : 0;
+    if (grad) {
+      // every element is computed before any is written: grad may be the student's memory
+      KeptRow<L> rows[1];
+      reserve_kept_rows(rows, n_);
+      for (std::size_t i = 0; i < n_; ++i) {
+        long double element = static_cast<long double>(factors.soft) / temperature_ * exact_difference(p, q, i);
+        if constexpr (has_label) {
+          const long double log_probability = hard.log_probability(i);
+          element += factors.hard * (i == label_ ? std::expm1(log_probability) : std::exp(log_probability));
+        }
+        rows[0].values[i] = static_cast<T>(element * scale);
+      }
+      put_row<L>(rows[0].values, n_, grad, accumulate);
+    }
+    return total(factors, kl, ce);
+  }
+
+  const Student* x_student_;
+  const Teacher* x_teacher_;
+  std::size_t n_;
+  double temperature_;
+  std::size_t label_;
+  ExpStream<L> student_, teacher_, hard_;
+  double shift_ = 0;  // teacher's offset - student's offset at the start
+  L student_max_, teacher_max_;
+  KeptRow<L> kept_[streams];
+};
+
+}  // namespace kernels
+}  // namespace DISTILL_ABI
+}  // namespace distill

@@ -1,0 +1,81 @@
+// Rows that the fast sweeps do not take: huge logits, extreme temperatures, infinities, NaN. One number at a time, in
+// long double, by the formulas as they stand; speed does not matter here, being right does.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <limits>
+
+#include <distill/core/scalar.hpp>
+#include <distill/core/version.hpp>
+
+namespace distill {
+inline namespace DISTILL_ABI {
+namespace kernels {
+
+/// The softmax of a row at a temperature. Nearly equal logits (a huge temperature) keep their differences, because the
+/// sum of exponentials is held as n * exp(excess).
+template <class Stored>
+class ExactSoftmax {
+ public:
+  ExactSoftmax(const Stored* x, std::size_t n, double temperature) : x_(x), n_(n), temperature_(temperature) {
+    maximum_ = -std::numeric_limits<long double>::infinity();
+    for (std::size_t i = 0; i < n; ++i) {
+      const long double value = at(i);
+      if (std::isnan(value)) maximum_ = value;
+      if (value > maximum_) maximum_ = value;
+    }
+    long double sum = 0;
+    for (std::size_t i = 0; i < n; ++i) sum += std::expm1(scaled(i));
+    excess_ = std::log1p(sum / static_cast<long double>(n));
+  }
+
+  long double at(std::size_t i) const { return detail::load_scalar<double>(x_ + i); }
+  /// (x_i - max) / temperature; NaN where the row has NaN or +infinity, or nothing but -infinity
+  long double scaled(std::size_t i) const { return (at(i) - maximum_) / temperature_; }
+  long double excess() const { return excess_; }
+  long double log_probability(std::size_t i) const {
+    return scaled(i) - (std::log(static_cast<long double>(n_)) + excess_);
+  }
+
+ private:
+  const Stored* x_;
+  std::size_t n_;
+  long double temperature_;
+  long double maximum_;
+  long double excess_;
+};
+
+/// log p_i - log q_i
+template <class Teacher, class Student>
+long double exact_log_ratio(const ExactSoftmax<Teacher>& p, const ExactSoftmax<Student>& q, std::size_t i) {
+  return (p.scaled(i) - q.scaled(i)) - (p.excess() - q.excess());
+}
+
+/// KL(p || q) as a sum of terms >= 0: p * (exp(-d) - 1 + d) with d = log p - log q, and q where p is 0.
+template <class Teacher, class Student>
+double exact_kl(const ExactSoftmax<Teacher>& p, const ExactSoftmax<Student>& q, std::size_t n) {
+  long double sum = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    const long double probability = std::exp(p.log_probability(i));
+    if (probability == 0) {
+      sum += std::exp(q.log_probability(i));
+      continue;
+    }
+    const long double d = exact_log_ratio(p, q, i);
+    sum += probability * (std::abs(d) < 1e-3L ? d * d * (1 / 2.0L - d * (1 / 6.0L - d * (1 / 24.0L - d / 120)))
+                                              : std::expm1(-d) + d);
+  }
+  return static_cast<double>(sum);
+}
+
+/// q_i - p_i
+template <class Teacher, class Student>
+long double exact_difference(const ExactSoftmax<Teacher>& p, const ExactSoftmax<Student>& q, std::size_t i) {
+  const long double probability = std::exp(p.log_probability(i));
+  return probability == 0 ? std::exp(q.log_probability(i)) : probability * std::expm1(-exact_log_ratio(p, q, i));
+}
+
+}  // namespace kernels
+}  // namespace DISTILL_ABI
+}  // namespace distill

@@ -1,0 +1,38 @@
+// The cross entropy of one row with one class, from the sum of the other classes' exponentials.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+
+#include <distill/core/version.hpp>
+#include <distill/kernels/exp_stream.hpp>
+
+namespace distill {
+inline namespace DISTILL_ABI {
+namespace kernels {
+
+/// What cross entropy needs of the labelled class. Leaving that class out of the sum keeps a loss near 0 exact:
+/// -log q = log(1 + others / own), where log(sum) - x would be the difference of two nearly equal numbers.
+struct HardLabel {
+  double loss;            // -log q_label
+  double probability_m1;  // q_label - 1
+  double total;           // sum of all exponentials, at the stream's offset
+
+  template <class L>
+  HardLabel(const ExpStream<L>& others, double logit) {
+    const double own = std::exp2(logit * log2_e - others.offset);
+    total = others.sum + own;
+    probability_m1 = -others.sum / total;
+    loss = own > others.sum ? std::log1p(others.sum / own) : std::log(total) + (others.offset * ln_2 - logit);
+  }
+};
+
+/// `value` for every lane but the labelled one, if that is among the lanes from element i on.
+template <class T, class Arch>
+Lanes<T, Arch> with_label(Lanes<T, Arch> value, std::size_t i, std::size_t label, double at_label) {
+  return label - i < Lanes<T, Arch>::width ? with_lane(value, label - i, static_cast<T>(at_label)) : value;
+}
+
+}  // namespace kernels
+}  // namespace DISTILL_ABI
+}  // namespace distill

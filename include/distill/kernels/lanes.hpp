@@ -1,0 +1,373 @@
+// The only place that names xsimd: W numbers at a time, for xsimd 8.1 to 14.3, and one at a time where there is no SIMD.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <type_traits>
+
+#include <distill/core/scalar.hpp>
+#include <distill/core/version.hpp>
+
+// gcc 12 takes the deliberately undefined operands of its own AVX-512 intrinsics for mistakes (its bug 105593).
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+
+#if !defined(DISTILL_NO_SIMD)
+#include <xsimd/xsimd.hpp>
+#if defined(XSIMD_NO_SUPPORTED_ARCHITECTURE)
+#define DISTILL_NO_SIMD
+#endif
+#endif
+#if !defined(DISTILL_NO_SIMD) && defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+namespace distill {
+inline namespace DISTILL_ABI {
+namespace kernels {
+
+/// The architecture of plain scalar code; everything that runs on lanes runs on it too.
+struct ScalarArch {};
+
+#if defined(DISTILL_NO_SIMD)
+using DefaultArch = ScalarArch;
+#else
+using DefaultArch = xsimd::default_arch;
+#endif
+
+template <class T>
+using bits_t = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
+
+/// Whether fma() is known to round once.
+#if defined(DISTILL_NO_SIMD)
+template <class Arch>
+inline constexpr bool has_fma = false;
+#else
+template <class Arch>
+inline constexpr bool has_fma =
+    std::is_base_of_v<xsimd::avx512f, Arch> || std::is_base_of_v<xsimd::fma3<xsimd::avx2>, Arch> ||
+    std::is_base_of_v<xsimd::fma3<xsimd::avx>, Arch> || std::is_base_of_v<xsimd::neon64, Arch>;
+#endif
+
+// ---------------------------------------------------------------------------------------------------- one at a time
+
+/// `width` numbers of type T. Comparisons give a Mask; select(), any_lane() and the arithmetic are free functions.
+template <class T, class Arch>
+struct Lanes;
+
+template <class T>
+struct Lanes<T, ScalarArch> {
+  using Scalar = T;
+  using Arch = ScalarArch;
+  using Mask = bool;
+  static constexpr std::size_t width = 1;
+  T value;
+
+  Lanes() = default;
+  Lanes(T x) : value(x) {}
+
+  friend Lanes operator+(Lanes a, Lanes b) { return a.value + b.value; }
+  friend Lanes operator-(Lanes a, Lanes b) { return a.value - b.value; }
+  friend Lanes operator*(Lanes a, Lanes b) { return a.value * b.value; }
+  friend Lanes operator/(Lanes a, Lanes b) { return a.value / b.value; }
+  friend Mask operator<=(Lanes a, Lanes b) { return a.value <= b.value; }
+  friend Mask operator<(Lanes a, Lanes b) { return a.value < b.value; }
+};
+
+template <class T>
+Lanes<T, ScalarArch> fma(Lanes<T, ScalarArch> a, Lanes<T, ScalarArch> b, Lanes<T, ScalarArch> c) {
+  return a.value * b.value + c.value;
+}
+/// a * b - c
+template <class T>
+Lanes<T, ScalarArch> fms(Lanes<T, ScalarArch> a, Lanes<T, ScalarArch> b, Lanes<T, ScalarArch> c) {
+  return a.value * b.value - c.value;
+}
+/// The larger of the two; which one it is where either is NaN is not defined.
+template <class T>
+Lanes<T, ScalarArch> max(Lanes<T, ScalarArch> a, Lanes<T, ScalarArch> b) {
+  return a.value < b.value ? b : a;
+}
+template <class T>
+Lanes<T, ScalarArch> select(bool mask, Lanes<T, ScalarArch> yes, Lanes<T, ScalarArch> no) {
+  return mask ? yes : no;
+}
+inline bool any_lane(bool mask) { return mask; }
+template <class T>
+T reduce_add(Lanes<T, ScalarArch> x) {
+  return x.value;
+}
+/// The bits of x, shifted left as an integer.
+template <int count, class T>
+Lanes<T, ScalarArch> shift_bits_left(Lanes<T, ScalarArch> x) {
+  using Unsigned = std::make_unsigned_t<bits_t<T>>;
+  return detail::bit_cast<T>(static_cast<Unsigned>(detail::bit_cast<Unsigned>(x.value) << count));
+}
+/// The bits of x, as an integer, shifted right (arithmetically) and turned into a number.
+template <int count, class T>
+Lanes<T, ScalarArch> bits_shifted_right(Lanes<T, ScalarArch> x) {
+  return static_cast<T>(detail::bit_cast<bits_t<T>>(x.value) >> count);
+}
+template <class T>
+Lanes<T, ScalarArch> bits_and(Lanes<T, ScalarArch> x, bits_t<T> mask) {
+  return detail::bit_cast<T>(static_cast<bits_t<T>>(detail::bit_cast<bits_t<T>>(x.value) & mask));
+}
+template <class T>
+Lanes<T, ScalarArch> bits_or(Lanes<T, ScalarArch> x, bits_t<T> mask) {
+  return detail::bit_cast<T>(static_cast<bits_t<T>>(detail::bit_cast<bits_t<T>>(x.value) | mask));
+}
+
+// -------------------------------------------------------------------------------------------------------- by xsimd
+
+#if !defined(DISTILL_NO_SIMD)
+
+template <class T, class A>
+struct Lanes {
+  using Scalar = T;
+  using Arch = A;
+  using Batch = xsimd::batch<T, A>;
+  using Mask = xsimd::batch_bool<T, A>;
+  static constexpr std::size_t width = Batch::size;
+  Batch value;
+
+  Lanes() = default;
+  Lanes(Batch x) : value(x) {}
+  Lanes(T x) : value(x) {}
+
+  friend Lanes operator+(Lanes a, Lanes b) { return a.value + b.value; }
+  friend Lanes operator-(Lanes a, Lanes b) { return a.value - b.value; }
+  friend Lanes operator*(Lanes a, Lanes b) { return a.value * b.value; }
+  friend Lanes operator/(Lanes a, Lanes b) { return a.value / b.value; }
+  friend Mask operator<=(Lanes a, Lanes b) { return a.value <= b.value; }
+  friend Mask operator<(Lanes a, Lanes b) { return a.value < b.value; }
+};
+
+template <class T, class Arch>
+Lanes<T, Arch> fma(Lanes<T, Arch> a, Lanes<T, Arch> b, Lanes<T, Arch> c) {
+  return xsimd::fma(a.value, b.value, c.value);
+}
+template <class T, class Arch>
+Lanes<T, Arch> fms(Lanes<T, Arch> a, Lanes<T, Arch> b, Lanes<T, Arch> c) {
+  return xsimd::fms(a.value, b.value, c.value);
+}
+template <class T, class Arch>
+Lanes<T, Arch> max(Lanes<T, Arch> a, Lanes<T, Arch> b) {
+  return xsimd::max(a.value, b.value);
+}
+template <class T, class Arch>
+Lanes<T, Arch> select(xsimd::batch_bool<T, Arch> mask, Lanes<T, Arch> yes, Lanes<T, Arch> no) {
+  return xsimd::select(mask, yes.value, no.value);
+}
+template <class T, class Arch>
+bool any_lane(xsimd::batch_bool<T, Arch> mask) {
+  return xsimd::any(mask);
+}
+template <class T, class Arch>
+T reduce_add(Lanes<T, Arch> x) {
+#if XSIMD_VERSION_MAJOR >= 9
+  return xsimd::reduce_add(x.value);
+#else
+  return xsimd::hadd(x.value);
+#endif
+}
+
+namespace shim {
+template <class To, class From, class Arch>
+xsimd::batch<To, Arch> reinterpret(xsimd::batch<From, Arch> x) {
+#if XSIMD_VERSION_MAJOR >= 9
+  return xsimd::bitwise_cast<To>(x);
+#else
+  return xsimd::bitwise_cast<xsimd::batch<To, Arch>>(x);
+#endif
+}
+}  // namespace shim
+
+template <int count, class T, class Arch>
+Lanes<T, Arch> shift_bits_left(Lanes<T, Arch> x) {
+  return shim::reinterpret<T>(shim::reinterpret<bits_t<T>>(x.value) << count);
+}
+template <int count, class T, class Arch>
+Lanes<T, Arch> bits_shifted_right(Lanes<T, Arch> x) {
+  return xsimd::to_float(shim::reinterpret<bits_t<T>>(x.value) >> count);
+}
+template <class T, class Arch>
+Lanes<T, Arch> bits_and(Lanes<T, Arch> x, bits_t<T> mask) {
+  return shim::reinterpret<T>(shim::reinterpret<bits_t<T>>(x.value) & xsimd::batch<bits_t<T>, Arch>(mask));
+}
+template <class T, class Arch>
+Lanes<T, Arch> bits_or(Lanes<T, Arch> x, bits_t<T> mask) {
+  return shim::reinterpret<T>(shim::reinterpret<bits_t<T>>(x.value) | xsimd::batch<bits_t<T>, Arch>(mask));
+}
+
+#endif
+
+// ------------------------------------------------------------------------------------------- memory, whatever its type
+
+namespace shim {
+
+// What the conversions below do natively: sixteen or eight floats from and to two-byte formats.
+#if !defined(DISTILL_NO_SIMD) && defined(__AVX2__) && defined(__F16C__)
+template <class L>
+inline constexpr bool converts_two_bytes =
+    std::is_same_v<typename L::Scalar, float> && !std::is_same_v<typename L::Arch, ScalarArch> &&
+    (L::width == 8
+#if defined(__AVX512BW__)
+     || L::width == 16
+#endif
+    );
+
+template <Format format, class L>
+L load_two_bytes(const void* p) {
+#if defined(__AVX512BW__)
+  if constexpr (L::width == 16) {
+    const __m256i stored = _mm256_loadu_si256(static_cast<const __m256i*>(p));
+    if constexpr (format == Format::float16) {
+      return typename L::Batch(_mm512_cvtph_ps(stored));
+    } else {
+      return typename L::Batch(_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(stored), 16)));
+    }
+  } else
+#endif
+  {
+    const __m128i stored = _mm_loadu_si128(static_cast<const __m128i*>(p));
+    if constexpr (format == Format::float16) {
+      return typename L::Batch(_mm256_cvtph_ps(stored));
+    } else {
+      return typename L::Batch(_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(stored), 16)));
+    }
+  }
+}
+
+template <Format format, class L>
+void store_two_bytes(L x, void* p) {
+#if defined(__AVX512BW__)
+  if constexpr (L::width == 16) {
+    if constexpr (format == Format::float16) {
+      _mm256_storeu_si256(static_cast<__m256i*>(p), _mm512_cvtps_ph(x.value, _MM_FROUND_TO_NEAREST_INT));
+    } else {
+      const __m512i bits = _mm512_castps_si512(x.value);
+      const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+      const __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF)));
+      const __m512i quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x400000));
+      const __mmask16 is_nan = _mm512_cmp_ps_mask(x.value, x.value, _CMP_UNORD_Q);
+      const __m512i result = _mm512_mask_mov_epi32(rounded, is_nan, quiet);
+      _mm256_storeu_si256(static_cast<__m256i*>(p), _mm512_cvtepi32_epi16(_mm512_srli_epi32(result, 16)));
+    }
+  } else
+#endif
+  {
+    if constexpr (format == Format::float16) {
+      _mm_storeu_si128(static_cast<__m128i*>(p), _mm256_cvtps_ph(x.value, _MM_FROUND_TO_NEAREST_INT));
+    } else {
+      const __m256i bits = _mm256_castps_si256(x.value);
+      const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+      const __m256i rounded = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7FFF)));
+      const __m256i quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x400000));
+      const __m256i is_nan = _mm256_castps_si256(_mm256_cmp_ps(x.value, x.value, _CMP_UNORD_Q));
+      const __m256i result = _mm256_srli_epi32(_mm256_blendv_epi8(rounded, quiet, is_nan), 16);
+      const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(result, result), 0x08);
+      _mm_storeu_si128(static_cast<__m128i*>(p), _mm256_castsi256_si128(packed));
+    }
+  }
+}
+#else
+template <class L>
+inline constexpr bool converts_two_bytes = false;
+template <Format format, class L>
+L load_two_bytes(const void*) = delete;
+template <Format format, class L>
+void store_two_bytes(L, void*) = delete;
+#endif
+
+template <class L, class Stored>
+inline constexpr bool converts_natively =
+    converts_two_bytes<L> && (detail::format_of<Stored> == Format::float16 || detail::format_of<Stored> == Format::brain16);
+
+}  // namespace shim
+
+/// `width` stored numbers, as lanes of the type that they are computed in.
+template <class L, class Stored>
+L load(const Stored* p) {
+  using T = typename L::Scalar;
+  if constexpr (std::is_same_v<typename L::Arch, ScalarArch>) {
+    return detail::load_scalar<T>(p);
+  } else if constexpr (std::is_same_v<Stored, T>) {
+    return L::Batch::load_unaligned(p);
+  } else if constexpr (shim::converts_natively<L, Stored>) {
+    return shim::load_two_bytes<detail::format_of<Stored>, L>(p);
+  } else {
+    alignas(64) T buffer[L::width];
+    for (std::size_t i = 0; i < L::width; ++i) buffer[i] = detail::load_scalar<T>(p + i);
+    return L::Batch::load_aligned(buffer);
+  }
+}
+
+/// The next `width` of `count` stored numbers; where there are fewer, `fill` (nothing behind them is read).
+template <class L, class Stored>
+L load_up_to(const Stored* p, std::size_t count, typename L::Scalar fill) {
+  if (count >= L::width) return load<L>(p);
+  using T = typename L::Scalar;
+  alignas(64) T buffer[L::width];
+  for (std::size_t i = 0; i < L::width; ++i) buffer[i] = i < count ? detail::load_scalar<T>(p + i) : fill;
+  return load<L>(buffer);
+}
+
+/// Rounds each lane once to the stored type.
+template <class T, class Arch, class Stored>
+void store(Lanes<T, Arch> x, Stored* p) {
+  using L = Lanes<T, Arch>;
+  if constexpr (std::is_same_v<Arch, ScalarArch>) {
+    detail::store_scalar(p, x.value);
+  } else if constexpr (std::is_same_v<Stored, T>) {
+    x.value.store_unaligned(p);
+  } else if constexpr (shim::converts_natively<L, Stored>) {
+    shim::store_two_bytes<detail::format_of<Stored>>(x, p);
+  } else {
+    alignas(64) T buffer[L::width];
+    x.value.store_aligned(buffer);
+    for (std::size_t i = 0; i < L::width; ++i) detail::store_scalar(p + i, buffer[i]);
+  }
+}
+
+/// Stores the next `width` of `count` numbers; nothing behind them is written.
+template <class T, class Arch, class Stored>
+void store_up_to(Lanes<T, Arch> x, Stored* p, std::size_t count) {
+  if (count >= Lanes<T, Arch>::width) {
+    store(x, p);
+    return;
+  }
+  alignas(64) T buffer[Lanes<T, Arch>::width];
+  store(x, buffer);
+  for (std::size_t i = 0; i < count; ++i) detail::store_scalar(p + i, buffer[i]);
+}
+
+/// x with another value in one lane.
+template <class T, class Arch>
+Lanes<T, Arch> with_lane(Lanes<T, Arch> x, std::size_t lane, T value) {
+  alignas(64) T buffer[Lanes<T, Arch>::width];
+  store(x, buffer);
+  buffer[lane] = value;
+  return load<Lanes<T, Arch>>(buffer);
+}
+
+/// The largest lane, NaN left out; -infinity if all are NaN.
+template <class T, class Arch>
+T reduce_max_number(Lanes<T, Arch> x) {
+  alignas(64) T buffer[Lanes<T, Arch>::width];
+  store(x, buffer);
+  T largest = -std::numeric_limits<T>::infinity();
+  for (const T lane : buffer) largest = lane > largest ? lane : largest;
+  return largest;
+}
+
+}  // namespace kernels
+}  // namespace DISTILL_ABI
+}  // namespace distill
+
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif

@@ -1,0 +1,77 @@
+// Cross entropy of class scores with hard labels.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include <distill/core/checks.hpp>
+#include <distill/core/gradient.hpp>
+#include <distill/core/options.hpp>
+#include <distill/core/version.hpp>
+#include <distill/core/views.hpp>
+#include <distill/kernels/cross_entropy_row.hpp>
+#include <distill/kernels/rows.hpp>
+
+namespace distill {
+inline namespace DISTILL_ABI {
+
+/// Cross entropy of the student's scores with class labels, optionally smoothed:
+///
+///     loss = weight / divisor * sum_i w_i CE_i,    CE_i = -sum_j t_ij ln q_ij,    q = softmax(student)
+///     t_ij = (1 - label_smoothing) [j = label_i] + label_smoothing / cols
+///
+/// Shapes      student, grad: rows x cols (one sample a row) of raw scores: float, double, half or bfloat16; grad has the
+///             student's type. labels: rows integers from 0 to cols - 1, or ignore_label: that row counts as of weight 0
+/// Ranges      label_smoothing in [0, 1], weight finite; the loss is >= 0 times weight
+/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
+///             exactly the student's memory
+/// Gradient    d loss / d student_ij = weight * w_i / divisor * (q_ij - t_ij)
+/// Infinities  -infinity where t > 0: loss +infinity, gradient finite. A row with NaN or +infinity, or with nothing but
+///             -infinity, has a loss and gradient of NaN
+/// Throws      std::invalid_argument on a label or parameter out of range, shapes that differ, 0 columns, null, a stride
+///             below cols, memory that overlaps, a row weight that is negative or not finite; before anything is written
+/// Accuracy    the loss keeps its relative accuracy down to 1e-30: -ln q is computed as ln(1 + others / own)
+/// Cost        one read of student (two with smoothing), one write of grad; scratch: one row of the computed type
+/// Paper       smoothing: Szegedy et al., Rethinking the Inception Architecture, 2016 (arXiv:1512.00567)
+struct CrossEntropy {
+  double label_smoothing = 0;
+  double weight = 1;
+  Reduction reduction = Reduction::mean;
+  std::int64_t ignore_label = -100;
+  Precision precision = Precision::standard;
+
+  template <class Student, class Labels>
+  double operator()(const Student& student, const Labels& labels, const RowOptions& options = {}) const {
+    return (*this)(student, labels, detail::NoGradient{}, options);
+  }
+
+  template <class Student, class Labels, class Grad, class = detail::enable_if_not_options<Grad>>
+  double operator()(const Student& student_scores, const Labels& class_labels, Grad&& gradient,
+                    const RowOptions& options = {}) const {
+    constexpr const char* who = "CrossEntropy";
+    const auto student = as_matrix(student_scores);
+    const auto labels = as_labels(class_labels);
+    detail::require_unit_interval(who, "label_smoothing", label_smoothing);
+    detail::require_finite(who, "weight", weight);
+    detail::require_matrix(who, "student", student);
+    detail::require_labels(who, labels, student.rows, student.cols, ignore_label);
+    const auto grad = detail::checked_gradient(who, student, gradient, "");
+    detail::require_weights(who, options.weights, student.rows);
+
+    using S = std::remove_const_t<detail::element_t<decltype(student)>>;
+    using L = kernels::Lanes<detail::compute_t<S>, kernels::DefaultArch>;
+    return kernels::with_precision(precision == Precision::high, [&](auto chosen) {
+      return kernels::reduce_rows(
+          student.rows, student.cols, grad, options, reduction, weight,
+          [&](std::size_t i) { return detail::is_ignored(labels.data[i], ignore_label); },
+          [&](std::size_t i, double factor) {
+            return kernels::cross_entropy_row<decltype(chosen)::value, L, S>(
+                student.row(i), student.cols, static_cast<std::size_t>(labels.data[i]), label_smoothing, factor,
+                grad.view.data ? grad.view.row(i) : nullptr, grad.accumulate);
+          });
+    });
+  }
+};
+
+}  // namespace DISTILL_ABI
+}  // namespace distill
