@@ -16,6 +16,7 @@
 #include <distill/kernels/exact_row.hpp>
 #include <distill/kernels/exp_stream.hpp>
 #include <distill/kernels/hard_label.hpp>
+#include <distill/kernels/log.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {
@@ -24,6 +25,12 @@ namespace kernels {
 /// Above this temperature the factor T^2 would amplify the rounding of Precision::standard too much.
 inline bool needs_high_precision(Precision precision, double temperature) {
   return precision == Precision::high || temperature > 32;
+}
+
+/// a(x) - b(y) with as few roundings as can be
+template <class L>
+L scaled_difference(L x, const Normaliser<L>& a, L y, const Normaliser<L>& b) {
+  return fms(x, a.high, fma(y, b.high, fms(y, b.low, x * a.low)));
 }
 
 /// What a row contributes: soft * KL + hard * CE; the gradient is times these factors, too.
@@ -96,11 +103,35 @@ class DistillationRow {
   /// False if the row is not for the fast sweeps.
   template <bool keep>
   bool sweep() {
-    if (!student_.start(x_student_, n_) || !teacher_.start(x_teacher_, n_)) return false;
-    if (has_label && !hard_.start(x_student_, n_)) return false;
+    if (!start() || !sweep_chunks<keep>()) return false;
+    const bool far_up = student_.should_restart() || teacher_.should_restart() || hard_.should_restart();
+    if (far_up || (!sums_nonnegative_terms && recentre())) {
+      student_.restart();
+      teacher_.restart();
+      hard_.restart();
+      if (!sweep_chunks<keep>()) return false;
+    }
+    return std::isfinite(student_.sum) && std::isfinite(teacher_.sum) && std::isfinite(teacher_.weighted_sum) &&
+           (!has_label || std::isfinite(hard_.sum));
+  }
+
+  /// Starts at the class that the teacher prefers among the first ones: log-ratios are then small where p is large.
+  bool start() {
+    std::size_t top = 0;
+    for (std::size_t i = 1; i < std::min<std::size_t>(n_, 16); ++i) {
+      if (detail::load_scalar<T>(x_teacher_ + i) > detail::load_scalar<T>(x_teacher_ + top)) top = i;
+    }
+    if (!teacher_.start(x_teacher_ + top, n_ - top) || !student_.start(x_student_ + top, n_ - top)) return false;
+    if (has_label && !hard_.start(x_student_ + top, n_ - top)) return false;
     shift_ = teacher_.offset - student_.offset;
+    return true;
+  }
+
+  template <bool keep>
+  bool sweep_chunks() {
     for (std::size_t begin = 0, chunk = 0; begin < n_; begin += chunk_size<L>, ++chunk) {
-      while (!sweep_chunk<keep>(begin, std::min(n_, begin + chunk_size<L>))) {
+      const std::size_t end = std::min(n_, begin + chunk_size<L>);
+      while (!sweep_chunk<keep>(begin, end)) {
         if (!raise_offsets()) return false;
       }
       if constexpr (keep) {
@@ -109,14 +140,17 @@ class DistillationRow {
         if constexpr (has_label) kept_[2].offsets[chunk] = static_cast<T>(hard_.offset);
       }
     }
-    return std::isfinite(student_.sum) && std::isfinite(teacher_.sum) && std::isfinite(teacher_.weighted_sum) &&
-           (!has_label || std::isfinite(hard_.sum));
+    student_.finish();
+    teacher_.finish();
+    hard_.finish();
+    return true;
   }
 
   /// False, and nothing summed, if an offset is too low for this chunk.
   template <bool keep>
   bool sweep_chunk(std::size_t begin, std::size_t end) {
-    L student_sum(T(0)), teacher_sum(T(0)), weighted_sum(T(0)), hard_sum(T(0));
+    CompensatedSum<L> student_sum = student_.lanes, teacher_sum = teacher_.lanes, hard_sum = hard_.lanes;
+    L weighted_sum(T(0));
     student_max_ = L(-infinity<T>);
     teacher_max_ = L(-infinity<T>);
     L student_max = student_max_, teacher_max = teacher_max_;
@@ -136,8 +170,8 @@ class DistillationRow {
       const Exponent<L> t_exponent = exponent(t, teacher_scale);
       const L s_power = exp2<precision>(s_exponent);
       const L t_power = exp2<precision>(t_exponent);
-      student_sum = student_sum + s_power;
-      teacher_sum = teacher_sum + t_power;
+      student_sum.add(s_power);
+      teacher_sum.add(t_power);
       // log2 p - log2 q but for the normalisers; left out where p is 0, so that 0 * infinity is never formed
       const L ratio = ((t_exponent.whole - s_exponent.whole) - shift) + (t_exponent.fraction - s_exponent.fraction);
       weighted_sum = fma(t_power, select(L(T(0)) < t_power, ratio, L(T(0))), weighted_sum);
@@ -148,7 +182,7 @@ class DistillationRow {
       if constexpr (has_label) {
         const L h = with_label(s, i, label, -std::numeric_limits<double>::infinity());
         const L h_power = exp2<precision>(exponent(h, hard_scale));
-        hard_sum = hard_sum + h_power;
+        hard_sum.add(h_power);
         if constexpr (keep) store(h_power, hard_kept.values + i);
       }
     }
@@ -156,10 +190,19 @@ class DistillationRow {
     teacher_max_ = teacher_max;
     if (!student_.fits(student_max) || !teacher_.fits(teacher_max)) return false;
     if (has_label && !hard_.fits(student_max)) return false;
-    student_.add(student_sum);
-    teacher_.add(teacher_sum);
-    teacher_.add_weighted(weighted_sum);
-    if constexpr (has_label) hard_.add(hard_sum);
+    student_.lanes = student_sum;
+    teacher_.lanes = teacher_sum;
+    teacher_.weighted_sum += static_cast<double>(reduce_add(weighted_sum));
+    if constexpr (has_label) hard_.lanes = hard_sum;
+    return true;
+  }
+
+  /// The value is the difference between the mean log-ratio and that of the normalisers, both taken relative to `shift_`.
+  /// Where that is too far away to leave a small value its digits, it moves, and the row is to be done again.
+  bool recentre() {
+    const double mean = teacher_.weighted_sum / teacher_.sum;
+    if (!(std::abs(mean) > 2 * std::max(1.0, kl_from_sums())) || !(std::abs(mean) <= FloatLayout<T>::max_offset)) return false;
+    shift_ += std::nearbyint(mean);
     return true;
   }
 
@@ -169,13 +212,13 @@ class DistillationRow {
 
   /// log(sum of teacher's exp) - log(sum of student's exp)
   double log_sum_difference() const {
-    return std::log(teacher_.sum / student_.sum) + ln_2 * (teacher_.offset - student_.offset);
+    return scalar_log(teacher_.sum / student_.sum) + ln_2 * (teacher_.offset - student_.offset);
   }
 
   double kl_from_sums() const {
     const double offsets = shift_ - (teacher_.offset - student_.offset);
     const double kl =
-        ln_2 * (teacher_.weighted_sum / teacher_.sum + offsets) - std::log(teacher_.sum / student_.sum);
+        ln_2 * (teacher_.weighted_sum / teacher_.sum + offsets) - scalar_log(teacher_.sum / student_.sum);
     return kl < 0 ? 0 : kl;
   }
 
@@ -196,9 +239,9 @@ class DistillationRow {
     for (std::size_t begin = 0, chunk = 0; begin < n_; begin += chunk_size<L>, ++chunk) {
       const std::size_t end = std::min(n_, begin + chunk_size<L>);
       const double unit = sums_nonnegative_terms ? 1 : soft;
-      const L student_factor(student_.normaliser(unit, kept_[0].offsets[chunk]));
-      const L teacher_factor(teacher_.normaliser(unit, kept_[1].offsets[chunk]));
-      const L hard_factor(has_label ? hard_.normaliser(hard, kept_[streams - 1].offsets[chunk]) : T(0));
+      const Normaliser<L> student_unit = student_.normaliser(unit, kept_[0].offsets[chunk]);
+      const Normaliser<L> teacher_unit = teacher_.normaliser(unit, kept_[1].offsets[chunk]);
+      const Normaliser<L> hard_unit = has_label ? hard_.normaliser(hard, kept_[streams - 1].offsets[chunk]) : Normaliser<L>(0);
       const L soft_factor(static_cast<T>(soft));
       L kl_sum(T(0));
       for (std::size_t i = begin; i < end; i += L::width) {
@@ -213,20 +256,22 @@ class DistillationRow {
           const L v = u - t;
           const L u_error = (t - (u - v)) - (s + v);
           const L d = ((u - shift_high) + (u_error - shift_low)) * inverse_temperature;
-          const L p = t_power * teacher_factor;
-          const L q = s_power * student_factor;
+          const L p = teacher_unit(t_power);
+          const L q = student_unit(s_power);
+          const L q_minus_p = scaled_difference(s_power, student_unit, t_power, teacher_unit);
           const auto has_teacher = L(T(0)) < p;
           const auto is_small = d * d < L(T(4));  // false for NaN: -infinity in both
           const L bregman = d * d * bregman_quotient(d);
-          kl_sum = kl_sum + select(has_teacher, select(is_small, p * bregman, fma(p, d, q - p)), q);
-          difference = soft_factor * select(has_teacher, select(is_small, p * (bregman - d), q - p), q);
+          kl_sum = kl_sum + select(has_teacher, select(is_small, p * bregman, fma(p, d, q_minus_p)), q);
+          const auto is_tiny = d * d < L(T(0.25));
+          difference = soft_factor * select(has_teacher, select(is_tiny, p * (bregman - d), q_minus_p), q);
         } else {
-          difference = fms(s_power, student_factor, t_power * teacher_factor);
+          difference = scaled_difference(s_power, student_unit, t_power, teacher_unit);
         }
         if constexpr (has_label) {
           const L h_power = load<L>(hard_kept.values + i);
           // the labelled class is not in h_power
-          difference = difference + with_label(h_power * hard_factor, i, label, label_gradient);
+          difference = difference + with_label(hard_unit(h_power), i, label, label_gradient);
         }
         if (grad) put(difference, grad + i, n - i, accumulate);
       }
@@ -264,7 +309,7 @@ class DistillationRow {
   double temperature_;
   std::size_t label_;
   ExpStream<L> student_, teacher_, hard_;
-  double shift_ = 0;  // teacher's offset - student's offset at the start
+  double shift_ = 0;  // what log-ratios are taken relative to: at first, teacher's offset - student's offset
   L student_max_, teacher_max_;
   KeptRow<L> kept_[streams];
 };

@@ -1,7 +1,7 @@
 // Sum of exponentials over a row, chunk by chunk, in one pass.
 //
 // The exponentials are 2^(x*c - offset) for an integer offset. It need not be the row's maximum, only near enough that
-// nothing overflows, so no pass is spent on finding the maximum: the first numbers of the row give the offset, and the
+// nothing overflows, so no pass is spent on finding the maximum: the first number of the row gives the offset, and the
 // rare chunk that exceeds it by more than `headroom` is done again with a larger one. As offsets are integers, states
 // with different ones are brought together by exact powers of two.
 #pragma once
@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 
 #include <distill/core/options.hpp>
@@ -58,33 +59,87 @@ void reserve_kept_rows(KeptRow<L> (&rows)[count], std::size_t n) {
 /// Temperatures outside make the fast sweeps inaccurate; such rows are computed by exact_row.hpp.
 inline bool is_ordinary_temperature(double temperature) { return temperature >= 0x1p-40 && temperature <= 1024; }
 
-/// x * 2^-powers
-inline double lowered(double x, double powers) { return std::ldexp(x, -static_cast<int>(std::min(powers, 4000.0))); }
+/// A sum in lanes that carries its rounding errors along (Kahan): as good as a sum in twice the precision.
+template <class L>
+struct CompensatedSum {
+  using T = typename L::Scalar;
+  L sum = L(T(0));
+  L excess = L(T(0));  // what sum has too much
+
+  void add(L x) {
+    const L y = x - excess;
+    const L t = sum + y;
+    excess = (t - sum) - y;
+    sum = t;
+  }
+  void scale(double power_of_two) {
+    sum = sum * L(static_cast<T>(power_of_two));
+    excess = excess * L(static_cast<T>(power_of_two));
+  }
+  double total() const {
+    alignas(64) T sums[L::width], excesses[L::width];
+    store(sum, sums);
+    store(excess, excesses);
+    double total = 0;
+    for (std::size_t i = 0; i < L::width; ++i) total += static_cast<double>(sums[i]) - static_cast<double>(excesses[i]);
+    return total;
+  }
+};
+
+/// x * 2^-powers for an integer powers >= 0; 0 where that is below the normal numbers' range
+inline double lowered(double x, double powers) {
+  if (powers > 1022) return 0;
+  return x * detail::bit_cast<double>(static_cast<std::int64_t>(1023 - static_cast<int>(powers)) << 52);
+}
+
+/// A factor to more than the precision of T: rounding it would put the whole row off in one direction.
+template <class L>
+struct Normaliser {
+  L high, low;
+
+  explicit Normaliser(double factor)
+      : high(static_cast<typename L::Scalar>(factor)),
+        low(static_cast<typename L::Scalar>(factor - static_cast<double>(static_cast<typename L::Scalar>(factor)))) {}
+  L operator()(L x) const { return fma(x, high, x * low); }
+};
 
 /// The sum of exponentials of a row so far: sum * 2^offset = sum of 2^(x*c).
 template <class L>
 struct ExpStream {
   using T = typename L::Scalar;
-  static constexpr double headroom = 32;  // in powers of two
+  // In powers of two. Exponentials lie above 1 by `lift`, so that those whose probability is normal are normal, too.
+  static constexpr double lift = 16;
+  static constexpr double headroom = 40;
 
   ExpScale<L> scale;
   double offset = 0;
-  double sum = 0;
+  double first_offset = 0;
+  CompensatedSum<L> lanes;
+  double sum = 0;           // of the lanes, once the row is through
   double weighted_sum = 0;  // sum of exponentials times what the kernel chooses, at the same offset
   T limit = 0;              // a larger x is beyond the headroom
 
   explicit ExpStream(double temperature) : scale(log2_e / temperature) {}
+  explicit ExpStream(const ExpScale<L>& prepared) : scale(prepared) {}
 
-  /// Chooses the offset by the first numbers of the row that are not masked out by -infinity, -1e9 or their like. False
-  /// if there are none or if they are too large: then the row is none for this sweep.
+  /// Chooses the offset by the first number of the row that is not masked out by -infinity, -1e9 or their like. False
+  /// if there is none or if it is too large: then the row is none for this sweep.
   template <class Stored>
   bool start(const Stored* x, std::size_t n) {
     const T masked = static_cast<T>(-FloatLayout<T>::max_offset / static_cast<double>(scale.c));
-    for (std::size_t i = 0; i < n; i += L::width) {
-      const T largest = reduce_max_number(load_up_to<L>(x + i, n - i, -infinity<T>));
-      if (largest > masked) return raise_offset(largest);
+    for (std::size_t i = 0; i < n; ++i) {
+      const T value = detail::load_scalar<T>(x + i);
+      if (value > masked) {
+        return start_at(value);
+      }
     }
     return false;
+  }
+
+  bool start_at(T value) {
+    if (!raise_offset(value)) return false;
+    first_offset = offset;
+    return true;
   }
 
   bool fits(L largest) const { return !any_lane(L(limit) < largest); }
@@ -92,26 +147,29 @@ struct ExpStream {
   /// Raises the offset if `largest` is beyond the headroom; false if it is out of range.
   bool raise(L largest) { return fits(largest) || raise_offset(reduce_max_number(largest)); }
 
-  void add(L chunk_sum) { sum += static_cast<double>(reduce_add(chunk_sum)); }
-  void add_weighted(L chunk_sum) { weighted_sum += static_cast<double>(reduce_add(chunk_sum)); }
+  void finish() { sum = lanes.total(); }
 
-  /// log(sum of exp(x / temperature)) without the offset's share, offset * ln 2
-  double log_sum() const { return std::log(sum); }
+  /// What turns the kept exponentials of a chunk into `factor` times probabilities.
+  Normaliser<L> normaliser(double factor, T chunk_offset) const {
+    return Normaliser<L>(lowered(factor / sum, offset - static_cast<double>(chunk_offset)));
+  }
 
-  /// The factor that turns the kept exponentials of a chunk into `factor` times probabilities.
-  T normaliser(double factor, T chunk_offset) const {
-    return static_cast<T>(lowered(factor / sum, offset - static_cast<double>(chunk_offset)));
+  /// Whether the offset rose so far during the row that normalisers of its first chunks would be subnormal; then the row
+  /// is to be summed once more, from the offset now known.
+  bool should_restart() const { return offset - first_offset > 64; }
+  void restart() {
+    lanes = {};
+    weighted_sum = 0;
+    first_offset = offset;
   }
 
  private:
   bool raise_offset(T largest) {
     const double exponent = static_cast<double>(largest) * static_cast<double>(scale.c);
     if (!(std::abs(exponent) <= FloatLayout<T>::max_offset)) return false;
-    const double raised = std::nearbyint(exponent);
-    if (sum != 0) {  // nothing to bring along at the start
-      sum = lowered(sum, raised - offset);
-      weighted_sum = lowered(weighted_sum, raised - offset);
-    }
+    const double raised = std::nearbyint(exponent) - lift;
+    lanes.scale(lowered(1, std::max(0.0, raised - offset)));
+    weighted_sum = lowered(weighted_sum, std::max(0.0, raised - offset));
     offset = raised;
     scale.set_offset(offset);
     limit = static_cast<T>((offset + headroom) / static_cast<double>(scale.c));
@@ -135,32 +193,44 @@ void put_row(const typename L::Scalar* values, std::size_t n, Stored* grad, bool
 /// No element left out.
 inline constexpr std::size_t none = static_cast<std::size_t>(-1);
 
-/// The exponentials of a row are summed, and kept if `kept` is given. Element `skip` is left out. False if the row is
-/// not ordinary: then nothing that was computed counts.
+/// One pass of sum_exponentials; false if the row is not ordinary.
 template <Precision precision, class L, class Stored>
-bool sum_exponentials(ExpStream<L>& stream, const Stored* x, std::size_t n, std::size_t skip, KeptRow<L>* kept) {
+bool sum_chunks(ExpStream<L>& stream, const Stored* x, std::size_t n, std::size_t skip, KeptRow<L>* kept) {
   using T = typename L::Scalar;
-  if (!stream.start(x, n)) return false;
   for (std::size_t begin = 0, chunk = 0; begin < n; begin += chunk_size<L>, ++chunk) {
     const std::size_t end = std::min(n, begin + chunk_size<L>);
     for (;;) {
-      L sum(T(0)), largest(-infinity<T>);
+      CompensatedSum<L> sum = stream.lanes;
+      L largest(-infinity<T>);
       for (std::size_t i = begin; i < end; i += L::width) {
         L value = load_up_to<L>(x + i, n - i, -infinity<T>);
         if (skip - i < L::width) value = with_lane(value, skip - i, -infinity<T>);
         largest = max(largest, value);
         const L power = exp2<precision>(exponent(value, stream.scale));
-        sum = sum + power;
+        sum.add(power);
         if (kept) store(power, kept->values + i);
       }
       if (stream.fits(largest)) {
-        stream.add(sum);
+        stream.lanes = sum;
         break;
       }
       if (!stream.raise(largest)) return false;
     }
     if (kept) kept->offsets[chunk] = static_cast<T>(stream.offset);
   }
+  return true;
+}
+
+/// The exponentials of a row are summed, and kept if `kept` is given. Element `skip` is left out. False if the row is
+/// not ordinary: then nothing that was computed counts.
+template <Precision precision, class L, class Stored>
+bool sum_exponentials(ExpStream<L>& stream, const Stored* x, std::size_t n, std::size_t skip, KeptRow<L>* kept) {
+  if (!stream.start(x, n) || !sum_chunks<precision>(stream, x, n, skip, kept)) return false;
+  if (stream.should_restart()) {
+    stream.restart();
+    if (!sum_chunks<precision>(stream, x, n, skip, kept)) return false;
+  }
+  stream.finish();
   return std::isfinite(stream.sum);
 }
 

@@ -1,11 +1,11 @@
 // The cross entropy of one row with one class, from the sum of the other classes' exponentials.
 #pragma once
 
-#include <cmath>
 #include <cstddef>
 
 #include <distill/core/version.hpp>
 #include <distill/kernels/exp_stream.hpp>
+#include <distill/kernels/log.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {
@@ -20,10 +20,10 @@ struct HardLabel {
 
   template <class L>
   HardLabel(const ExpStream<L>& others, double logit) {
-    const double own = std::exp2(logit * log2_e - others.offset);
+    const double own = scalar_exp2(logit * log2_e - others.offset);
     total = others.sum + own;
     probability_m1 = -others.sum / total;
-    loss = own > others.sum ? std::log1p(others.sum / own) : std::log(total) + (others.offset * ln_2 - logit);
+    loss = own > others.sum ? scalar_log1p(others.sum / own) : scalar_log(total) + (others.offset * ln_2 - logit);
   }
 };
 

@@ -283,6 +283,70 @@ template <Format format, class L>
 void store_two_bytes(L, void*) = delete;
 #endif
 
+// Loads and stores of a few lanes with a mask, for rows that do not fill the last ones.
+#if !defined(DISTILL_NO_SIMD) && defined(__AVX512F__)
+template <class L>
+inline constexpr bool has_masks = !std::is_same_v<typename L::Arch, ScalarArch> && sizeof(L) == 64;
+
+template <class L>
+L load_masked(const typename L::Scalar* p, std::size_t count, L fill) {
+  const auto mask = (1u << count) - 1u;
+  if constexpr (sizeof(typename L::Scalar) == 4) {
+    return typename L::Batch(_mm512_mask_loadu_ps(fill.value, static_cast<__mmask16>(mask), p));
+  } else {
+    return typename L::Batch(_mm512_mask_loadu_pd(fill.value, static_cast<__mmask8>(mask), p));
+  }
+}
+
+template <class L>
+void store_masked(L x, typename L::Scalar* p, std::size_t count) {
+  const auto mask = (1u << count) - 1u;
+  if constexpr (sizeof(typename L::Scalar) == 4) {
+    _mm512_mask_storeu_ps(p, static_cast<__mmask16>(mask), x.value);
+  } else {
+    _mm512_mask_storeu_pd(p, static_cast<__mmask8>(mask), x.value);
+  }
+}
+#elif !defined(DISTILL_NO_SIMD) && defined(__AVX2__)
+template <class L>
+inline constexpr bool has_masks = !std::is_same_v<typename L::Arch, ScalarArch> && sizeof(L) == 32;
+
+template <class L>
+__m256i mask_of(std::size_t count) {
+  if constexpr (sizeof(typename L::Scalar) == 4) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+  } else {
+    return _mm256_cmpgt_epi64(_mm256_set1_epi64x(static_cast<long long>(count)), _mm256_setr_epi64x(0, 1, 2, 3));
+  }
+}
+
+template <class L>
+L load_masked(const typename L::Scalar* p, std::size_t count, L fill) {
+  const __m256i mask = mask_of<L>(count);
+  if constexpr (sizeof(typename L::Scalar) == 4) {
+    return typename L::Batch(_mm256_blendv_ps(fill.value, _mm256_maskload_ps(p, mask), _mm256_castsi256_ps(mask)));
+  } else {
+    return typename L::Batch(_mm256_blendv_pd(fill.value, _mm256_maskload_pd(p, mask), _mm256_castsi256_pd(mask)));
+  }
+}
+
+template <class L>
+void store_masked(L x, typename L::Scalar* p, std::size_t count) {
+  if constexpr (sizeof(typename L::Scalar) == 4) {
+    _mm256_maskstore_ps(p, mask_of<L>(count), x.value);
+  } else {
+    _mm256_maskstore_pd(p, mask_of<L>(count), x.value);
+  }
+}
+#else
+template <class L>
+inline constexpr bool has_masks = false;
+template <class L>
+L load_masked(const typename L::Scalar*, std::size_t, L) = delete;
+template <class L>
+void store_masked(L, typename L::Scalar*, std::size_t) = delete;
+#endif
+
 template <class L, class Stored>
 inline constexpr bool converts_natively =
     converts_two_bytes<L> && (detail::format_of<Stored> == Format::float16 || detail::format_of<Stored> == Format::brain16);
@@ -311,9 +375,14 @@ template <class L, class Stored>
 L load_up_to(const Stored* p, std::size_t count, typename L::Scalar fill) {
   if (count >= L::width) return load<L>(p);
   using T = typename L::Scalar;
-  alignas(64) T buffer[L::width];
-  for (std::size_t i = 0; i < L::width; ++i) buffer[i] = i < count ? detail::load_scalar<T>(p + i) : fill;
-  return load<L>(buffer);
+  if constexpr (shim::has_masks<L> && std::is_same_v<Stored, T>) {
+    return shim::load_masked<L>(p, count, L(fill));
+  } else {
+    alignas(64) T buffer[L::width];
+    for (T& lane : buffer) lane = fill;
+    for (std::size_t i = 0; i < count; ++i) buffer[i] = detail::load_scalar<T>(p + i);
+    return load<L>(buffer);
+  }
 }
 
 /// Rounds each lane once to the stored type.
@@ -338,11 +407,13 @@ template <class T, class Arch, class Stored>
 void store_up_to(Lanes<T, Arch> x, Stored* p, std::size_t count) {
   if (count >= Lanes<T, Arch>::width) {
     store(x, p);
-    return;
+  } else if constexpr (shim::has_masks<Lanes<T, Arch>> && std::is_same_v<Stored, T>) {
+    shim::store_masked(x, p, count);
+  } else {
+    alignas(64) T buffer[Lanes<T, Arch>::width];
+    store(x, buffer);
+    for (std::size_t i = 0; i < count; ++i) detail::store_scalar(p + i, buffer[i]);
   }
-  alignas(64) T buffer[Lanes<T, Arch>::width];
-  store(x, buffer);
-  for (std::size_t i = 0; i < count; ++i) detail::store_scalar(p + i, buffer[i]);
 }
 
 /// x with another value in one lane.

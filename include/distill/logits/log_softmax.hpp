@@ -7,6 +7,7 @@
 #include <distill/core/checks.hpp>
 #include <distill/core/version.hpp>
 #include <distill/kernels/exp_stream.hpp>
+#include <distill/kernels/log.hpp>
 #include <distill/logits/softmax.hpp>
 
 namespace distill {
@@ -41,7 +42,7 @@ void log_softmax_row(const Stored* x, std::size_t n, double temperature, Out* ou
       sum_exponentials<precision>(others, x, n, top, static_cast<KeptRow<L>*>(nullptr))) {
     const T maximum = detail::load_scalar<T>(x + top);
     const double own = static_cast<double>(maximum) * (log2_e / temperature) - others.offset;
-    const L top_log(static_cast<T>(-std::log1p(others.sum * std::exp2(-own))));
+    const L top_log(static_cast<T>(-scalar_log1p(others.sum * scalar_exp2(-own))));
     const L factor(static_cast<T>(1 / temperature));
     for (std::size_t i = 0; i < n; i += L::width) {
       const L value = load_up_to<L>(x + i, n - i, -infinity<T>);

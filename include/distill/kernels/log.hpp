@@ -1,0 +1,72 @@
+// Natural logarithm on lanes, and the scalar functions of a row's end made of it: inlined, unlike those of libm, which
+// cost more than a short row does (and, after 512-bit code, a change of the processor's state).
+//
+//     x = 2^k m with m in [sqrt(1/2), sqrt(2)],  log x = k log 2 + 2 atanh(s),  s = (m - 1) / (m + 1)
+//
+// Error at most 2 ULP for normal x > 0. log(0) and log of a subnormal are -infinity, log(infinity) is infinity, NaN and
+// negative numbers give NaN.
+#pragma once
+
+#include <limits>
+#include <type_traits>
+
+#include <distill/core/scalar.hpp>
+#include <distill/core/version.hpp>
+#include <distill/kernels/exp2.hpp>
+#include <distill/kernels/lanes.hpp>
+
+namespace distill {
+inline namespace DISTILL_ABI {
+namespace kernels {
+
+template <class T, class Arch>
+Lanes<T, Arch> log(Lanes<T, Arch> x) {
+  using L = Lanes<T, Arch>;
+  constexpr bool is_float = std::is_same_v<T, float>;
+  constexpr int mantissa_bits = FloatLayout<T>::mantissa_bits;
+  constexpr bits_t<T> mantissa = (bits_t<T>{1} << mantissa_bits) - 1;
+  constexpr bits_t<T> one = bits_t<T>{FloatLayout<T>::bias} << mantissa_bits;
+
+  L k = bits_shifted_right<mantissa_bits>(x) - L(T(FloatLayout<T>::bias));
+  L m = bits_or(bits_and(x, mantissa), one);
+  const auto above = L(static_cast<T>(1.41421356237309504880)) < m;
+  k = select(above, k + L(T(1)), k);
+  m = select(above, m * L(T(0.5)), m);
+
+  const L s = (m - L(T(1))) / (m + L(T(1)));
+  const L z = s * s;
+  L series(static_cast<T>(is_float ? 1.0 / 9 : 1.0 / 21));
+  for (int n = is_float ? 7 : 19; n >= 3; n -= 2) series = fma(series, z, L(static_cast<T>(1.0 / n)));
+  const L atanh = fma(s * z, series, s);
+  // log 2 in two parts, the first short enough for k times it to be exact
+  constexpr T high = static_cast<T>(is_float ? 0x1.62e4p-1 : 0x1.62e42feep-1);
+  constexpr T low = static_cast<T>(is_float ? 0x1.7f7d1cf79abcap-20 : 0x1.a39ef35793c76p-33);
+  const L result = fma(k, L(high), fma(k, L(low), atanh + atanh));
+
+  const L infinite(std::numeric_limits<T>::infinity());
+  const L zero_or_negative =
+      select(x < L(T(0)), L(std::numeric_limits<T>::quiet_NaN()), L(-std::numeric_limits<T>::infinity()));
+  const L finite = select(x < L(std::numeric_limits<T>::min()), zero_or_negative, result);
+  return select(x < infinite, finite, x);
+}
+
+inline double scalar_log(double x) { return log(Lanes<double, ScalarArch>(x)).value; }
+
+/// log(1 + x) for x >= 0, with the digits that 1 + x loses
+inline double scalar_log1p(double x) {
+  const double u = 1 + x;
+  return u == 1 ? x : scalar_log(u) * (x / (u - 1));
+}
+
+/// 2^x, 0 below the normal numbers, +infinity above 1023
+inline double scalar_exp2(double x) {
+  using L = Lanes<double, ScalarArch>;
+  if (!(x < 1023)) return x != x ? x : std::numeric_limits<double>::infinity();
+  ExpScale<L> scale(1);
+  scale.set_offset(0);
+  return exp2<Precision::high>(exponent(L(x), scale)).value;
+}
+
+}  // namespace kernels
+}  // namespace DISTILL_ABI
+}  // namespace distill

@@ -1,0 +1,67 @@
+// All tolerances of the tests, by scalar type, with their reasons.
+#pragma once
+
+#include <limits>
+
+namespace tolerances {
+
+/// Bounds for comparing a result with a long double reference.
+template <class T>
+struct Tolerance;
+
+/// float: the published figures (docs/accuracy.md) with room for the scale of test data (|logits / T| up to about 50).
+template <>
+struct Tolerance<float> {
+  static constexpr double value = 1e-6;        // relative to max(1, loss): sums of float terms, in chunks
+  static constexpr double gradient = 1e-6;     // relative to the row's largest gradient factor
+  static constexpr double softmax_ulp = 8;     // standard: polynomial 1.5, sum 3, normaliser 1, product 0.5
+  static constexpr double row_sum = 4e-7;      // of probabilities, of gradients
+};
+
+/// double: one path, everything within a few units in the last place of the row's largest term.
+template <>
+struct Tolerance<double> {
+  static constexpr double value = 1e-13;
+  static constexpr double gradient = 1e-13;
+  static constexpr double softmax_ulp = 16;
+  static constexpr double row_sum = 1e-14;
+};
+
+/// exp2 of the kernels, as their header publishes it, and half a unit for the last rounding.
+inline constexpr double exp2_standard_ulp = 2;
+inline constexpr double exp2_high_ulp = 1.5;
+/// The tests take the double scale as exact.
+inline constexpr double exp2_double_ulp = 1.5;
+
+/// softmax in double, relative to the row's maximum: log2(e) / T is rounded to double, which far-away classes feel.
+inline constexpr double double_softmax = 1e-14;
+
+/// Golden vectors were made in double by other code and hold about 16 digits; the project promises 9.
+inline constexpr double golden = 1e-9;
+
+/// Central differences in long double with a step of 1e-5: truncation 1e-10, rounding 1e-14, relative to the largest
+/// entry.
+inline constexpr double finite_difference = 1e-8;
+
+/// The same where student and teacher nearly agree: the entries are a thousand times smaller, the rounding (1e-14) and
+/// the truncation (1e-10, of third derivatives that do not shrink) stay.
+inline constexpr double finite_difference_near = 1e-6;
+
+/// Rounding to a two-byte type: half a unit in the last place of the float result.
+inline constexpr double half_rounding = 1.0 / 2048;
+inline constexpr double bfloat16_rounding = 1.0 / 256;
+inline constexpr double float_rounding = 1.0 / 16777216;
+
+/// Half of the smallest positive half: below 2^-14 its steps no longer shrink.
+inline constexpr double half_smallest = 0x1p-25;
+
+/// KL in float with Precision::high, relative: the published 5e-7, however close student and teacher are.
+inline constexpr double relative_high = 5e-7;
+/// ... down to KL = 1e-6; the error of the sums' logarithms, 1e-7, enters squared and puts a floor below that.
+inline constexpr double floor_high = 5e-14;
+
+/// T^2 KL at T against its limit at infinity: relative, |x| / T of the test data, which is below 100 / T.
+inline constexpr double limit_at_1e6 = 1e-4;
+inline constexpr double limit_at_1e30 = 1e-6;
+
+}  // namespace tolerances
