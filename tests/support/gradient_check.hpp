@@ -28,13 +28,13 @@ reference::Row central_differences(const F& f, reference::Row x, long double ste
 }
 
 /// Checks that `gradient` is that of `f` at `x`, to `tolerance` times the largest entry and the
-/// rounding of f. `scale` is the length over which
-/// f changes, for a loss at temperature T about T.
+/// rounding of f, which is of the order of `size`, the terms that f is a difference of. `scale` is the length over
+/// which f changes, for a loss at temperature T about T.
 template <class F, class Gradient>
 void check_gradient(const F& f, const reference::Row& x, const Gradient& gradient, long double tolerance,
-                    long double scale = 1) {
+                    long double scale = 1, long double size = 1) {
   const reference::Row expected = central_differences(f, x, 1e-5L * scale);
-  const long double rounding = 1e-18L * (1 + std::abs(f(x))) / (1e-5L * scale);
+  const long double rounding = 1e-17L * (size + std::abs(f(x))) / (1e-5L * scale);
   long double largest = 0;
   for (const long double element : expected) largest = std::max(largest, std::abs(element));
   long double worst = 0;

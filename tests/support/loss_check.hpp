@@ -85,8 +85,7 @@ void check_loss(Matrix<Stored> grad, const Expected& expected, const Factors& fa
   for (std::size_t i = 0; i < rows; ++i) {
     const double row_weight = factors.row_weights.empty() ? 1 : static_cast<double>(factors.row_weights[i]);
     const reference::Result& row = expected.rows[i];
-    const long double tolerance =
-        Tolerance::value * std::max(expected.value_unit, std::abs(row.loss));
+    const long double tolerance = Tolerance::value * std::max(expected.value_unit, std::abs(row.loss));
     const double expected_loss = row_weight == 0 ? 0 : static_cast<double>(row.loss);
     CHECK(static_cast<double>(std::abs(losses[i] - static_cast<long double>(expected_loss))) <=
           static_cast<double>(tolerance));
@@ -94,8 +93,7 @@ void check_loss(Matrix<Stored> grad, const Expected& expected, const Factors& fa
     total_tolerance += row_weight * tolerance;
     CHECK(gradient_error<Compute>(grad, i, row.gradient, scale * row_weight, expected.gradient_unit) <= 1);
   }
-  CHECK(static_cast<double>(std::abs(value - scale * total)) <=
-        static_cast<double>(std::abs(scale) * total_tolerance));
+  CHECK(static_cast<double>(std::abs(value - scale * total)) <= static_cast<double>(std::abs(scale) * total_tolerance));
   CHECK(static_cast<double>(std::abs(value_again - scale * total)) <=
         static_cast<double>(std::abs(scale) * total_tolerance));
   CHECK(grad.guards_are_whole());
@@ -132,6 +130,6 @@ using bfloat16_bfloat16 = Types<distill::bfloat16, distill::bfloat16>;
 
 #define DISTILL_TEST_TYPES float, double, distill::half, distill::bfloat16
 // Not all sixteen pairs, to keep compilation short; each type appears on both sides, and computing in double both ways.
-#define DISTILL_TEST_TYPE_PAIRS                                                                                \
-  support::float_float, support::float_double, support::float_bfloat16, support::double_double,                \
-      support::double_half, support::half_half, support::half_float, support::bfloat16_bfloat16
+#define DISTILL_TEST_TYPE_PAIRS                                                                                       \
+  support::float_float, support::float_double, support::float_bfloat16, support::double_double, support::double_half, \
+      support::half_half, support::half_float, support::bfloat16_bfloat16

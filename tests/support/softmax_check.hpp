@@ -112,13 +112,14 @@ void check_backward(const Backward& backward, const Forward& forward, const Refe
         long double size = 0;
         for (const long double element : g) size += std::abs(element);
         if constexpr (std::is_same_v<S, double>) {
-          if (cols > 1) check_gradient(dot, scores.student.row(i), grad.row(i), tolerances::finite_difference, temperature);
+          if (cols > 1)
+            check_gradient(dot, scores.student.row(i), grad.row(i), tolerances::finite_difference, temperature);
         }
         // the output is rounded to S, and in logarithms that is an error of probabilities
-        long double rounding = std::is_same_v<S, double>            ? 1e-7L
-                               : std::is_same_v<S, float>           ? 1e-5L
-                               : std::is_same_v<S, distill::half>   ? 1.0L / 64
-                                                                    : 1.0L / 8;
+        long double rounding = std::is_same_v<S, double>          ? 1e-7L
+                               : std::is_same_v<S, float>         ? 1e-5L
+                               : std::is_same_v<S, distill::half> ? 1.0L / 64
+                                                                  : 1.0L / 8;
         if (temperature < 0.1) rounding *= 8;
         const reference::Row differences = central_differences(dot, scores.student.row(i), 1e-5L * temperature);
         for (std::size_t j = 0; j < cols; ++j) {

@@ -12,10 +12,10 @@ struct Tolerance;
 /// float: the published figures (docs/accuracy.md) with room for the scale of test data (|logits / T| up to about 50).
 template <>
 struct Tolerance<float> {
-  static constexpr double value = 1e-6;        // relative to max(1, loss): sums of float terms, in chunks
-  static constexpr double gradient = 1e-6;     // relative to the row's largest gradient factor
-  static constexpr double softmax_ulp = 8;     // standard: polynomial 1.5, sum 3, normaliser 1, product 0.5
-  static constexpr double row_sum = 4e-7;      // of probabilities, of gradients
+  static constexpr double value = 1e-6;     // relative to max(1, loss): sums of float terms, in chunks
+  static constexpr double gradient = 1e-6;  // relative to the row's largest gradient factor
+  static constexpr double softmax_ulp = 8;  // standard: polynomial 1.5, sum 3, normaliser 1, product 0.5
+  static constexpr double row_sum = 4e-7;   // of probabilities, of gradients
 };
 
 /// double: one path, everything within a few units in the last place of the row's largest term.

@@ -1,0 +1,188 @@
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdlib>
+#include <exception>
+#include <filesystem>
+#include <iostream>
+#include <optional>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "curves.hpp"
+#include "data.hpp"
+#include "experiments.hpp"
+#include "files.hpp"
+#include "network.hpp"
+#include "progress.hpp"
+#include "report.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int exit_code_of_errors = 2;
+
+struct Options {
+  mlp::Settings settings;
+  int threads = std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, 256);
+  fs::path out = "demo";
+  fs::path save;
+  fs::path load;
+};
+
+// Refuses what is outside of a range; NaN is outside of every range.
+CLI::Validator between(double low, double high, const std::string& range) {
+  const auto check = [=](const std::string& text) {
+    char* end = nullptr;
+    const double value = std::strtod(text.c_str(), &end);
+    const bool fine = !text.empty() && *end == '\0' && value >= low && value <= high;
+    return fine ? std::string() : "must be a number from " + range + ", not " + text;
+  };
+  return CLI::Validator(check, "");
+}
+
+template <class Item>
+std::vector<std::string> keys(const std::vector<Item>& items) {
+  std::vector<std::string> keys;
+  for (const Item& item : items) keys.push_back(item.key);
+  return keys;
+}
+
+void define_options(CLI::App& app, Options& options) {
+  mlp::Settings& settings = options.settings;
+  app.description(
+      "Trains small networks on handwritten digits, with and without a teacher, and compares them.\n\n"
+      "few_labels     The teacher learns from 1000 labelled images, a student sees only some of them.\n"
+      "missing_digit  The teacher learns from all digits, a student never sees a 3.\n");
+  app.footer(
+      "Losses, as functions of the student's and the teacher's outputs on a mini-batch:\n"
+      "  labels           cross entropy with the labels\n"
+      "  label-smoothing  the same, with a tenth of each label spread evenly over all classes\n"
+      "  kd               alpha T^2 KL(teacher || student) + (1 - alpha) cross entropy with the labels\n"
+      "  kl               T^2 KL(teacher || student): the teacher alone, no labels\n"
+      "KL compares the softmax of both at temperature T. The students of a seed start from the same weights, see the\n"
+      "same mini-batches and take the same number of steps: only the loss differs.");
+  app.set_help_flag("-h,--help", "Print this and exit");
+  app.get_formatter()->column_width(26);
+
+  const auto choice = [&](const char* name, auto& value, const std::vector<std::string>& choices, const char* help) {
+    app.add_option(name, value, help)
+        ->type_name("NAMES")
+        ->delimiter(',')
+        ->check(CLI::IsMember(choices).description(""))
+        ->group("What to compare");
+  };
+  choice("--experiment", settings.experiments, keys(mlp::all_experiments(settings)), "Of the two above; default both");
+  choice("--loss", settings.losses, keys(mlp::all_variants(settings)),
+         "Of the four below, as in kd,labels; default all");
+
+  const auto number = [&](const char* name, auto& value, double low, double high, const char* help, const char* group) {
+    std::ostringstream range;
+    range << low << " to " << high;
+    app.add_option(name, value, std::string(help) + " (" + range.str() + ")")
+        ->type_name("N")
+        ->check(between(low, high, range.str()))
+        ->capture_default_str()
+        ->group(group);
+  };
+  number("--temperature", settings.temperature, 0.01, 1000, "T of kd and kl", "Losses");
+  number("--alpha", settings.alpha, 0, 1, "Weight of the teacher in kd", "Losses");
+  number("--labels", settings.labels, 10, mlp::train_size, "Images that a student of few_labels sees", "Training");
+  number("--hidden", settings.hidden, 1, 1024, "Hidden units of a student", "Training");
+  number("--epochs", settings.epochs, 1, 10000, "Passes of a student over its images", "Training");
+  number("--teacher-epochs", settings.teacher_epochs, 1, 10000, "Passes of a teacher over its images", "Training");
+  number("--seeds", settings.seeds, 1, 1000, "Repetitions, each with its own teacher", "Training");
+  number("--threads", options.threads, 1, 256, "Seeds at a time; changes no result", "Training");
+
+  const auto file = [&](const char* name, fs::path& path, const char* type, const char* help) {
+    app.add_option(name, path, help)->type_name(type)->capture_default_str()->group("Files");
+  };
+  file("--out", options.out, "FOLDER", "Gets report.json and the learning curves");
+  file("--save", options.save, "FILE", "Gets the teacher of the first seed");
+  file("--load", options.load, "FILE", "Holds the teacher of all seeds: none is trained");
+}
+
+void refuse_contradictions(const CLI::App& app) {
+  for (const char* option : {"--save", "--teacher-epochs"}) {
+    if (app.count("--load") > 0 && app.count(option) > 0) {
+      throw std::runtime_error(std::string(option) + " has no meaning with --load: no teacher is trained");
+    }
+  }
+}
+
+void prepare_folder(const fs::path& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) throw std::runtime_error("cannot create folder " + folder.string() + ": " + error.message());
+  mlp::check_writable(folder / "report.json");
+}
+
+void write_results(const mlp::Outcome& outcome, const Options& options) {
+  const bool can_draw = mlp::gnuplot_is_installed();
+  const auto announce = [](const fs::path& path) { std::cout << "wrote " << path.string() << '\n'; };
+  const auto write = [&](const std::string& name, const std::string& text) {
+    mlp::write_file(options.out / name, text);
+    announce(options.out / name);
+  };
+  write("report.json", mlp::to_json(outcome, options.settings, !options.load.empty()));
+  for (const mlp::Results& results : outcome.results) {
+    write(results.experiment.key + ".csv", mlp::curves_csv(results));
+    const fs::path drawing = options.out / (results.experiment.key + ".svg");
+    fs::remove(drawing);  // an old drawing must not pass for this run's
+    if (!can_draw) continue;
+    if (mlp::draw_curves(results, drawing)) {
+      announce(drawing);
+    } else {
+      std::cout << "gnuplot failed to draw " << drawing.string() << '\n';
+    }
+  }
+  if (!can_draw) {
+    std::cout << "gnuplot is not installed, so no learning curves were drawn (Debian: apt-get install gnuplot-nox)\n";
+  }
+  if (!options.save.empty()) {
+    mlp::save_network(outcome.first_teacher, options.save);
+    announce(options.save);
+  }
+}
+
+void run(const Options& options) {
+  // What would fail after the training is tried before it.
+  std::optional<mlp::Network> teacher;
+  if (!options.load.empty()) teacher = mlp::load_network(options.load);
+  if (!options.save.empty()) mlp::check_writable(options.save);
+  prepare_folder(options.out);
+
+  mlp::Outcome outcome;
+  {
+    mlp::Progress progress(mlp::epochs_to_train(options.settings, teacher.has_value()));
+    outcome = mlp::run(options.settings, mlp::load_digits(), teacher, options.threads, [&] { progress.advance(); });
+  }
+  for (const mlp::Results& results : outcome.results) mlp::print_table(std::cout, results);
+  write_results(outcome, options);
+  if (!std::cout.flush()) throw std::runtime_error("cannot write to the standard output");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    Options options;
+    CLI::App app;
+    define_options(app, options);
+    try {
+      app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+      if (error.get_exit_code() == 0) return app.exit(error);  // --help
+      throw;
+    }
+    refuse_contradictions(app);
+    run(options);
+    return 0;
+  } catch (const std::exception& error) {
+    std::cerr << "distill_mlp: " << error.what() << '\n';
+    return exit_code_of_errors;
+  }
+}

@@ -1,0 +1,296 @@
+// mlp.test [doctest options] PROGRAM: the parts of the example by themselves, and the program as a user runs it.
+#define DOCTEST_CONFIG_IMPLEMENT
+#include <doctest/doctest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <cstddef>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "data.hpp"
+#include "files.hpp"
+#include "network.hpp"
+#include "random.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string program;
+
+// A folder of this test's own, gone with the object.
+struct Folder {
+  fs::path path = fs::temp_directory_path() / ("distill_mlp_test_" + std::to_string(getpid()));
+
+  Folder() { fs::create_directories(path); }
+  ~Folder() { fs::remove_all(path); }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+
+  std::string operator/(const std::string& name) const { return (path / name).string(); }
+};
+
+std::string slurp(const std::string& path) {
+  return mlp::read_file(path, std::size_t{1} << 26);
+}
+
+void spill(const std::string& path, const std::string& bytes) {
+  std::ofstream(path, std::ios::binary) << bytes;
+}
+
+struct Run {
+  int code;
+  std::string out;
+  std::string err;
+};
+
+Run run(const Folder& folder, const std::string& arguments) {
+  const std::string out = folder / "stdout";
+  const std::string err = folder / "stderr";
+  const int status = std::system(("'" + program + "' " + arguments + " >'" + out + "' 2>'" + err + "'").c_str());
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, slurp(out), slurp(err)};
+}
+
+bool is_one_line(const std::string& text) {
+  return !text.empty() && text.find('\n') == text.size() - 1;
+}
+
+std::string load_error(const std::string& path) {
+  try {
+    mlp::load_network(path);
+    return "";
+  } catch (const std::runtime_error& error) {
+    return error.what();
+  }
+}
+
+const std::string quick = "--seeds 1 --epochs 1 --teacher-epochs 2 ";
+
+}  // namespace
+
+TEST_SUITE("parts") {
+  TEST_CASE("the digits are whole, in range and always split alike") {
+    const mlp::Digits digits = mlp::load_digits();
+    CHECK(digits.train.size() == 1000);
+    CHECK(digits.test.size() == 797);
+    for (const mlp::Samples* samples : {&digits.train, &digits.test}) {
+      CHECK(samples->inputs.rows() == samples->size());
+      CHECK(samples->inputs.minCoeff() == 0);
+      CHECK(samples->inputs.maxCoeff() == 1);
+      CHECK(std::set<int>(samples->labels.begin(), samples->labels.end()).size() == 10);
+    }
+    CHECK(mlp::load_digits().train.labels == digits.train.labels);
+  }
+
+  TEST_CASE("random numbers are what the standard defines") {
+    mlp::Random random(1, mlp::Purpose::split);
+    std::seed_seq sequence{1, 0};
+    std::mt19937_64 engine(sequence);
+    CHECK(random.uniform() == static_cast<double>(engine() >> 11) / 9007199254740992.0);
+    std::vector<int> items = mlp::iota(50);
+    random.shuffle(items);
+    CHECK(items != mlp::iota(50));
+    CHECK(std::set<int>(items.begin(), items.end()).size() == 50);
+  }
+
+  TEST_CASE("backward is the derivative of forward") {
+    mlp::Random random(1, mlp::Purpose::student);
+    mlp::Network network = mlp::make_network({6, 5, 4, 3}, random);
+    mlp::Matrix inputs(7, 6), direction(7, 3);
+    for (float& value : inputs.reshaped()) value = static_cast<float>(random.uniform());
+    for (float& value : direction.reshaped()) value = static_cast<float>(random.uniform() - 0.5);
+    const auto objective = [&] { return mlp::predict_logits(network, inputs).cwiseProduct(direction).sum(); };
+    const mlp::Gradient gradient = mlp::backward(network, mlp::forward(network, inputs), direction);
+
+    constexpr float step = 1e-3F;
+    const auto check = [&](float& parameter, float slope) {
+      const float old = parameter;
+      parameter = old + step;
+      const float above = objective();
+      parameter = old - step;
+      const float below = objective();
+      parameter = old;
+      CHECK(std::abs((above - below) / (2 * step) - slope) < 5e-3F);
+    };
+    for (std::size_t i = 0; i < network.size(); ++i) {
+      for (Eigen::Index j = 0; j < network[i].weights.size(); ++j) {
+        check(network[i].weights.data()[j], gradient[i].weights.data()[j]);
+      }
+      for (Eigen::Index j = 0; j < network[i].bias.size(); ++j) check(network[i].bias[j], gradient[i].bias[j]);
+    }
+  }
+
+  TEST_CASE("a network comes back from its file bit by bit") {
+    const Folder folder;
+    mlp::Random random(1, mlp::Purpose::teacher);
+    const mlp::Network network = mlp::make_network({64, 9, 7, 10}, random);
+    mlp::save_network(network, folder / "net");
+    const mlp::Network loaded = mlp::load_network(folder / "net");
+    REQUIRE(loaded.size() == network.size());
+    for (std::size_t i = 0; i < network.size(); ++i) {
+      CHECK(loaded[i].weights == network[i].weights);
+      CHECK(loaded[i].bias == network[i].bias);
+    }
+    CHECK(std::distance(fs::directory_iterator(folder.path), fs::directory_iterator()) == 1);  // nothing temporary left
+  }
+
+  TEST_CASE("a damaged file is refused, wherever the damage is") {
+    const Folder folder;
+    mlp::Random random(1, mlp::Purpose::teacher);
+    mlp::save_network(mlp::make_network({64, 2, 10}, random), folder / "net");
+    const std::string bytes = slurp(folder / "net");
+    const std::string path = folder / "bad";
+    for (std::size_t size = 0; size < bytes.size(); size += size < 64 ? 1 : 13) {
+      spill(path, bytes.substr(0, size));
+      CHECK(load_error(path) != "");
+    }
+    for (std::size_t i = 0; i < bytes.size(); i += i < 64 ? 1 : 13) {
+      for (const int bit : {0, 7}) {
+        std::string flipped = bytes;
+        flipped[i] = static_cast<char>(flipped[i] ^ (1 << bit));
+        spill(path, flipped);
+        CHECK(load_error(path) != "");
+      }
+    }
+    spill(path, bytes + "x");
+    CHECK(load_error(path) != "");
+
+    const auto error_with = [&](std::size_t offset, const std::string& replacement) {
+      spill(path, std::string(bytes).replace(offset, replacement.size(), replacement));
+      return load_error(path);
+    };
+    CHECK(error_with(0, "something") == path + " is not a network saved by distill_mlp");
+    CHECK(error_with(12, "\x02") == path + " has format version 2, this program reads version 1");
+    CHECK(error_with(16, "\xff\xff\xff\xff").find(" is ") != std::string::npos);            // layers
+    CHECK(error_with(20, "\xff\xff\xff\xff").find("claims a layer") != std::string::npos);  // inputs
+    CHECK(error_with(100, "\x55").find("checksum") != std::string::npos);                   // a weight
+    mlp::save_network(mlp::make_network({63, 2, 10}, random), path);
+    CHECK(load_error(path) == path + " does not lead from 64 pixels to 10 classes");
+    CHECK(load_error(folder / "nowhere") == "cannot read " + (folder / "nowhere") + ": No such file or directory");
+    CHECK(load_error(folder.path.string()) == "cannot read " + folder.path.string() + ": Is a directory");
+  }
+}
+
+TEST_SUITE("program") {
+  TEST_CASE("a run writes its report and is the same with any number of threads") {
+    const Folder folder;
+    const std::string options = "--seeds 2 --epochs 3 --teacher-epochs 2 --out '";
+    const Run first = run(folder, options + (folder / "a/b") + "' --threads 1");
+    CHECK(first.code == 0);
+    CHECK(first.err == "");
+    CHECK(first.out.find("KD: teacher and labels") != std::string::npos);
+    CHECK(first.out.find('\x1b') == std::string::npos);
+
+    const std::string text = slurp(folder / "a/b/report.json");
+    const auto report = nlohmann::json::parse(text);
+    for (const char* experiment : {"few_labels", "missing_digit"}) {
+      CHECK(report.at(experiment).at("seeds") == 2);
+      CHECK(report.at(experiment).at("hyper_parameters").at("temperature") == 8);
+      for (const char* variant : {"labels", "label-smoothing", "kd", "kl"}) {
+        const auto& accuracy = report.at(experiment).at("variants").at(variant).at("accuracy");
+        const double a = accuracy.at("values").at(0), b = accuracy.at("values").at(1);
+        CHECK(accuracy.at("mean").get<double>() == doctest::Approx((a + b) / 2));
+        CHECK(accuracy.at("std").get<double>() == doctest::Approx(std::abs(a - b) / std::sqrt(2.0)));
+      }
+      CHECK(fs::exists(folder / (std::string("a/b/") + experiment + ".csv")));
+    }
+    CHECK(report.at("few_labels").at("teacher").at("accuracy").at("mean").get<double>() > 0.8);
+    CHECK(report.at("missing_digit").at("variants").at("kd").contains("accuracy_on_missing_corrected"));
+
+    CHECK(run(folder, options + (folder / "c") + "' --threads 2").code == 0);
+    CHECK(slurp(folder / "c/report.json") == text);
+    CHECK(slurp(folder / "c/few_labels.csv") == slurp(folder / "a/b/few_labels.csv"));
+  }
+
+  TEST_CASE("a saved teacher teaches the same as in the run that trained it") {
+    const Folder folder;
+    const std::string file = " '" + (folder / "teacher") + "'";
+    CHECK(run(folder, quick + "--loss kd --out '" + (folder / "a") + "' --save" + file).code == 0);
+    CHECK(run(folder, "--seeds 1 --epochs 1 --loss kd --out '" + (folder / "b") + "' --load" + file).code == 0);
+    const auto a = nlohmann::json::parse(slurp(folder / "a/report.json"));
+    const auto b = nlohmann::json::parse(slurp(folder / "b/report.json"));
+    CHECK(a.at("few_labels").at("variants") == b.at("few_labels").at("variants"));
+    CHECK(a.at("missing_digit").at("teacher") == b.at("missing_digit").at("teacher"));
+    CHECK(a.at("few_labels").at("variants").size() == 1);
+    if (std::system("command -v gnuplot >/dev/null") == 0) CHECK(fs::file_size(folder / "a/missing_digit.svg") > 1000);
+    CHECK(a.at("few_labels").at("variants").at("kd").at("accuracy").at("std").is_null());
+    CHECK(b.at("few_labels").at("hyper_parameters").at("teacher") == "loaded");
+  }
+
+  TEST_CASE("a user's mistake gets one line and exit code 2") {
+    const Folder folder;
+    spill(folder / "corrupt", "distill mlp\nnot a network");
+    spill(folder / "file", "");
+    const std::vector<std::pair<std::string, std::string>> mistakes{
+        {"--load '" + (folder / "corrupt") + "'", "corrupt has format version"},
+        {"--load '" + (folder / "nowhere") + "'", "cannot read"},
+        {"--out '" + (folder / "file") + "/sub'", "cannot create folder"},
+        {"--save '" + (folder / "no/folder/here") + "'", "cannot write"},
+        {"--labels 9", "--labels: must be a number from 10 to 1000, not 9"},
+        {"--labels 1001", "--labels"},
+        {"--labels 20.5", "--labels"},
+        {"--seeds 0", "--seeds"},
+        {"--seeds 99999999999999999999", "--seeds"},
+        {"--temperature 0", "--temperature"},
+        {"--temperature nan", "--temperature"},
+        {"--temperature inf", "--temperature"},
+        {"--alpha 1.01", "--alpha"},
+        {"--alpha ''", "--alpha"},
+        {"--hidden many", "--hidden"},
+        {"--threads 0", "--threads"},
+        {"--loss hinge", "hinge"},
+        {"--experiment kd", "kd"},
+        {"--unheard-of", "unheard-of"},
+        {"stray", "stray"},
+        {"--load x --save y", "--save has no meaning with --load"},
+    };
+    for (const auto& [arguments, message] : mistakes) {
+      CAPTURE(arguments);
+      // The options of a short run come last, and a mistake must be found before any of it.
+      const bool names_seeds = arguments.find("--seeds") != std::string::npos;
+      const std::string out = arguments.find("--out") == std::string::npos ? " --out '" + (folder / "out") + "'" : "";
+      const Run result = run(folder, arguments + out + (names_seeds ? "" : " --seeds 1") + " --epochs 1");
+      CHECK(result.code == 2);
+      CHECK(result.out == "");
+      CHECK(is_one_line(result.err));
+      CHECK_MESSAGE(result.err.find(message) != std::string::npos, result.err);
+    }
+  }
+
+  TEST_CASE("--help names every option") {
+    const Folder folder;
+    const Run result = run(folder, "--help");
+    CHECK(result.code == 0);
+    CHECK(result.err == "");
+    for (const char* option : {"--experiment", "--loss", "--temperature", "--alpha", "--labels", "--hidden", "--epochs",
+                               "--teacher-epochs", "--seeds", "--threads", "--out", "--save", "--load"}) {
+      CHECK_MESSAGE(result.out.find(option) != std::string::npos, option);
+    }
+  }
+
+  TEST_CASE("without gnuplot one line says so, and the run succeeds") {
+    const Folder folder;
+    const std::string options = quick + "--experiment few_labels --loss kd --out '" + (folder / "out") + "'";
+    const int status = std::system(("PATH=/nowhere '" + program + "' " + options + " >'" + (folder / "stdout") +
+                                    "' 2>'" + (folder / "stderr") + "'")
+                                       .c_str());
+    CHECK(status == 0);
+    CHECK(slurp(folder / "stdout").find("apt-get install gnuplot-nox") != std::string::npos);
+    CHECK(slurp(folder / "stderr") == "");
+    CHECK(!fs::exists(folder / "out/few_labels.svg"));
+  }
+}
+
+int main(int argc, char** argv) {
+  if (argc > 1) program = fs::absolute(argv[argc - 1]).string();
+  return doctest::Context(argc, argv).run();
+}

@@ -1,0 +1,129 @@
+// The row kernels on every architecture that this build has, against the reference.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <distill/kernels/cross_entropy_row.hpp>
+#include <distill/kernels/distillation_row.hpp>
+#include <distill/logits/log_softmax.hpp>
+#include <distill/logits/softmax.hpp>
+#include <vector>
+
+#include "support/architectures.hpp"
+#include "support/data.hpp"
+#include "support/loss_check.hpp"
+#include "support/reference.hpp"
+#include "support/tolerances.hpp"
+
+namespace {
+
+using distill::Precision;
+using distill::kernels::Lanes;
+
+template <class T>
+double worst(const std::vector<T>& actual, const reference::Row& expected, long double factor = 1) {
+  long double largest = 0;
+  for (std::size_t i = 0; i < actual.size(); ++i) {
+    const long double error = std::abs(static_cast<long double>(actual[i]) - factor * expected[i]);
+    largest = error <= largest ? largest : error;
+  }
+  return static_cast<double>(largest);
+}
+
+constexpr std::size_t sizes[] = {2, 3, 8, 10, 15, 16, 17, 33, 255, 256, 257, 513, 1271};
+
+template <Precision precision, class T, class Arch>
+void check_distillation(support::Kind kind, double temperature) {
+  using L = Lanes<T, Arch>;
+  using Tolerance = tolerances::Tolerance<T>;
+  for (const std::size_t n : sizes) {
+    const support::Scores<T, T> scores(kind, 1, n, static_cast<unsigned>(n));
+    const auto label = static_cast<std::size_t>(scores.labels[0]);
+    const T* const s = scores.student.view().data;
+    const T* const t = scores.teacher.view().data;
+    const reference::Result kl = reference::kl_divergence(scores.student.row(0), scores.teacher.row(0), temperature);
+    const reference::Result ce = reference::cross_entropy(scores.student.row(0), label);
+    std::vector<T> grad(n);
+    CAPTURE(n);
+    CAPTURE(temperature);
+    distill::kernels::DistillationRow<precision, false, L, T, T> row(s, t, n, temperature, distill::kernels::none);
+    const double loss = row({1.0}, temperature, grad.data(), false);
+    CHECK(std::abs(loss - static_cast<double>(kl.loss)) <=
+          Tolerance::value * std::max(1.0, static_cast<double>(kl.loss)));
+    CHECK(worst(grad, kl.gradient, temperature) <= Tolerance::gradient);
+
+    distill::kernels::DistillationRow<precision, true, L, T, T> mixed(s, t, n, temperature, label);
+    const double sum = mixed({0.5, 0.25}, 1, grad.data(), false);
+    const auto expected = static_cast<double>(0.5L * kl.loss + 0.25L * ce.loss);
+    CHECK(std::abs(sum - expected) <= Tolerance::value * std::max(1.0, expected));
+    reference::Row gradient;
+    for (std::size_t i = 0; i < n; ++i) gradient.push_back(0.5L * kl.gradient[i] + 0.25L * ce.gradient[i]);
+    CHECK(worst(grad, gradient) <= Tolerance::gradient * std::max(1.0, 0.5 / temperature));
+  }
+}
+
+template <class T, class Arch>
+void check_others(support::Kind kind) {
+  using L = Lanes<T, Arch>;
+  using Tolerance = tolerances::Tolerance<T>;
+  for (const std::size_t n : sizes) {
+    const support::Scores<T, T> scores(kind, 1, n, static_cast<unsigned>(n));
+    const auto label = static_cast<std::size_t>(scores.labels[0]);
+    const T* const s = scores.student.view().data;
+    std::vector<T> out(n);
+    CAPTURE(n);
+    for (const double smoothing : {0.0, 0.2}) {
+      const reference::Result ce = reference::cross_entropy(scores.student.row(0), label, smoothing);
+      const double loss =
+          distill::kernels::cross_entropy_row<Precision::standard, L, T>(s, n, label, smoothing, 1, out.data(), false);
+      CHECK(std::abs(loss - static_cast<double>(ce.loss)) <=
+            Tolerance::value * std::max(1.0, static_cast<double>(ce.loss)));
+      CHECK(worst(out, ce.gradient) <= Tolerance::gradient);
+    }
+    distill::kernels::softmax_row<Precision::standard, L>(s, n, 1.5, out.data());
+    CHECK(worst(out, reference::softmax(scores.student.row(0), 1.5)) <= Tolerance::gradient);
+    distill::kernels::log_softmax_row<Precision::high, L>(s, n, 1.5, out.data());
+    CHECK(worst(out, reference::log_softmax(scores.student.row(0), 1.5)) <= 100 * Tolerance::gradient);
+  }
+}
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("DistillationRow", Arch, DISTILL_TEST_ARCHITECTURES) {
+  for (const support::Kind kind : support::all_kinds) {
+    for (const double temperature : {0.05, 1.0, 4.0}) {
+      CAPTURE(support::name(kind));
+      check_distillation<Precision::standard, float, Arch>(kind, temperature);
+      check_distillation<Precision::high, float, Arch>(kind, temperature);
+      check_distillation<Precision::standard, double, Arch>(kind, temperature);
+      check_distillation<Precision::high, double, Arch>(kind, temperature);
+    }
+  }
+}
+
+TEST_CASE_TEMPLATE("cross_entropy_row, softmax_row, log_softmax_row", Arch, DISTILL_TEST_ARCHITECTURES) {
+  for (const support::Kind kind : {support::Kind::random, support::Kind::wide}) {
+    check_others<float, Arch>(kind);
+    check_others<double, Arch>(kind);
+  }
+}
+
+TEST_CASE_TEMPLATE("rows of rising scores raise the offset as they go", Arch, DISTILL_TEST_ARCHITECTURES) {
+  using L = Lanes<float, Arch>;
+  for (const double slope : {0.05, 0.5, 5.0, 100.0}) {
+    const std::size_t n = 3000;
+    support::Matrix<float> student(1, n), teacher(1, n);
+    for (std::size_t j = 0; j < n; ++j) {
+      student.set(0, j, slope * static_cast<double>(j) - 300);
+      teacher.set(0, j, slope * static_cast<double>(n - j));
+    }
+    const reference::Result kl = reference::kl_divergence(student.row(0), teacher.row(0), 2);
+    std::vector<float> grad(n);
+    CAPTURE(slope);
+    distill::kernels::DistillationRow<Precision::standard, false, L, float, float> row(
+        student.view().data, teacher.view().data, n, 2, distill::kernels::none);
+    const double loss = row({1.0}, 2, grad.data(), false);
+    CHECK(std::abs(loss - static_cast<double>(kl.loss)) <= 1e-6 * static_cast<double>(kl.loss));
+    CHECK(worst(grad, kl.gradient, 2) <= 1e-6);
+  }
+}

@@ -1,0 +1,66 @@
+#include <doctest/doctest.h>
+
+#include <distill/logits/log_softmax.hpp>
+#include <random>
+#include <vector>
+
+#include "support/data.hpp"
+#include "support/gradient_check.hpp"
+#include "support/loss_check.hpp"
+#include "support/reference.hpp"
+#include "support/softmax_check.hpp"
+#include "support/tolerances.hpp"
+
+TEST_CASE_TEMPLATE("log_softmax: is the reference's, for every type in and out", Types, DISTILL_TEST_TYPE_PAIRS) {
+  support::check_rows<Types>(
+      [](const auto& x, auto out, double t, const distill::SoftmaxOptions& o) { distill::log_softmax(x, out, t, o); },
+      reference::log_softmax);
+}
+
+TEST_CASE("log_softmax: a class of probability nearly 1 keeps its digits") {
+  for (const float margin : {5.0f, 20.0f, 40.0f}) {
+    const std::vector<float> x{0, margin, 1, -1};
+    std::vector<float> out(4);
+    distill::log_softmax(distill::MatrixView{x.data(), 1, 4}, distill::MatrixView{out.data(), 1, 4});
+    const long double others = (1 + std::exp(1.0L) + std::exp(-1.0L)) * std::exp(-static_cast<long double>(margin));
+    const auto expected = static_cast<double>(-std::log1p(others));
+    CHECK(std::abs(static_cast<double>(out[1]) - expected) <= 1e-6 * std::abs(expected));
+  }
+}
+
+TEST_CASE_TEMPLATE("log_softmax: in place", T, DISTILL_TEST_TYPES) {
+  for (const std::size_t cols : support::column_counts) {
+    support::Scores<T, T> scores(support::Kind::random, 3, cols, 1, 3, 1);
+    support::Matrix<T> out = scores.student;
+    distill::log_softmax(scores.student.view(), out.view(), 2.0);
+    distill::log_softmax(scores.student.view(), scores.student.view(), 2.0);
+    CHECK(scores.student.same_bits(out));
+  }
+}
+
+TEST_CASE_TEMPLATE("log_softmax_backward: is the derivative of a dot product with log_softmax", Types,
+                   DISTILL_TEST_TYPE_PAIRS) {
+  support::check_backward<Types>(
+      [](const auto& output, const auto& g, auto grad, double t) { distill::log_softmax_backward(output, g, grad, t); },
+      [](const auto& x, auto out, double t) { distill::log_softmax(x, out, t); }, reference::log_softmax);
+}
+
+TEST_CASE("log_softmax_backward: sums to 0, adds, and works in place of either input") {
+  const support::Scores<float, float> scores(support::Kind::random, 3, 41);
+  support::Matrix<float> p(3, 41), grad(3, 41), sum(3, 41);
+  distill::log_softmax(scores.student.view(), p.view());
+  distill::log_softmax_backward(p.view(), scores.teacher.view(), grad.view());
+  for (std::size_t i = 0; i < 3; ++i) {
+    long double total = 0;
+    for (const long double element : grad.row(i)) total += element;
+    CHECK(std::abs(static_cast<double>(total)) <= 1e-6);
+  }
+  sum.fill(1);
+  distill::log_softmax_backward(p.view(), scores.teacher.view(), distill::add_to(sum.view()));
+  for (std::size_t j = 0; j < 41; ++j) CHECK(sum.at(1, j) == 1 + grad.at(1, j));
+  support::Matrix<float> in_output = p, in_gradient = scores.teacher;
+  distill::log_softmax_backward(in_output.view(), scores.teacher.view(), in_output.view());
+  distill::log_softmax_backward(p.view(), in_gradient.view(), in_gradient.view());
+  CHECK(in_output.same_bits(grad));
+  CHECK(in_gradient.same_bits(grad));
+}
