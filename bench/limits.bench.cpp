@@ -37,7 +37,7 @@ Limits limits(std::size_t elements) {
       [&] {
         for (std::size_t k = 0; k < repeat; ++k) triad(m.data(), m.data() + elements, m.data() + 2 * elements, elements);
       },
-      3);
+      1);
   alignas(64) static float x[2048] = {};
   const double exp_seconds = fastest(
       [&] {

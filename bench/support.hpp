@@ -53,32 +53,32 @@ struct Limits {
 };
 Limits limits(std::size_t elements);
 
-/// Runs `body`, and reports the fastest pass in `limit`s: the larger of moving the bytes of two reads and a write and of
-/// computing `exponentials` an element. Limit and loss are measured in turn, so that both meet the same machine.
+/// Runs `body`, and reports its time in units of `limit`: the larger of moving the bytes of two reads and a write and of
+/// computing `exponentials` an element. Limit and loss are measured in turn, so that both meet the same machine, and the
+/// ratio is that of their medians.
 template <class Body>
 void run(benchmark::State& state, std::size_t elements, std::size_t bytes, double exponentials, const Body& body) {
-  double fastest_pass = std::numeric_limits<double>::infinity();
-  double limit = std::numeric_limits<double>::infinity();
-  int passes = 0;
-  for (auto _ : state) {
-    const auto start = std::chrono::steady_clock::now();
-    body();
-    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    state.SetIterationTime(seconds);
-    fastest_pass = std::min(fastest_pass, seconds);
-    if (passes++ % 4 == 0) {
-      const Limits l = limits(elements);
-      limit = std::min(limit, std::max(l.triad_seconds_per_element, exponentials * l.exp_seconds_per_element));
-    }
-  }
+  std::vector<double> seconds, limit_seconds;
   const double n = static_cast<double>(elements);
+  for (auto _ : state) {
+    if (limit_seconds.size() < 200) {
+      const Limits l = limits(elements);
+      limit_seconds.push_back(n * std::max(l.triad_seconds_per_element, exponentials * l.exp_seconds_per_element));
+    }
+    seconds.push_back(fastest(body, 1));
+    state.SetIterationTime(seconds.back());
+  }
+  const auto median = [](std::vector<double>& v) {
+    std::nth_element(v.begin(), v.begin() + static_cast<std::ptrdiff_t>(v.size() / 2), v.end());
+    return v[v.size() / 2];
+  };
   state.counters["elements/s"] =
       benchmark::Counter(n * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
   state.counters["bytes/s"] = benchmark::Counter(static_cast<double>(bytes) * static_cast<double>(state.iterations()),
                                                  benchmark::Counter::kIsRate, benchmark::Counter::OneK::kIs1024);
-  state.counters["ns/element"] = fastest_pass / n * 1e9;
-  state.counters["limit_ns"] = limit * 1e9;
-  state.counters["time/limit"] = fastest_pass / n / limit;
+  state.counters["ns/element"] = median(seconds) / n * 1e9;
+  state.counters["limit_ns"] = median(limit_seconds) / n * 1e9;
+  state.counters["time/limit"] = median(seconds) / median(limit_seconds);
 }
 
 /// Batches that stand for: a language model's vocabulary, a large classifier, one that stays in cache, ten classes.

@@ -73,7 +73,7 @@ TEST_CASE("Eigen's row-major matrices, maps and blocks are seen as they lie") {
   check_view(as_matrix(block), m.data() + 9, 3, 4, 7);
   check_view(as_matrix(m.middleRows(2, 2)), m.data() + 14, 2, 7, 7);
   check_view(as_matrix(m.leftCols(3)), m.data(), 5, 3, 7);
-  check_view(as_matrix(m.row(3)), m.data() + 21, 1, 7, m.row(3).outerStride());
+  check_view(as_matrix(m.row(3)), m.data() + 21, 1, 7, static_cast<std::size_t>(m.row(3).outerStride()));
   check_view(as_matrix(read_only.topRows(2)), read_only.data(), 2, 7, 7);
 
   std::vector<double> memory(100);

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <distill/distill.hpp>
+#include <initializer_list>
 #include <limits>
 #include <string>
 #include <vector>
@@ -338,7 +339,7 @@ TEST_CASE("softmax's matrices that do not fit throw") {
 // ------------------------------------------------------------------------------------------- what has a result
 
 TEST_CASE_TEMPLATE("the gradient may be the student's memory", Loss, DISTILL_TEST_LOSSES) {
-  for (const std::size_t cols : {1, 2, 7, 33, 200}) {
+  for (const std::size_t cols : std::initializer_list<std::size_t>{1, 2, 7, 33, 200}) {
     for (const Precision precision : support::both_precisions) {
       for (const double extreme : {0.0, 3e38}) {  // the latter takes the path of extreme rows
         support::Scores<float, float> scores(support::Kind::random, 3, cols);
@@ -394,7 +395,7 @@ TEST_CASE_TEMPLATE("one column: 0 and 0", Loss, DISTILL_TEST_LOSSES) {
 }
 
 TEST_CASE_TEMPLATE("NaN and +infinity poison their own row only", Loss, DISTILL_TEST_LOSSES) {
-  for (const std::size_t cols : {3, 8, 17, 700}) {
+  for (const std::size_t cols : std::initializer_list<std::size_t>{3, 8, 17, 700}) {
     for (const double poison : {not_a_number, infinite}) {
       for (const bool in_teacher : {false, true}) {
         if (in_teacher && !Loss::has_teacher) continue;
@@ -421,7 +422,7 @@ TEST_CASE_TEMPLATE("NaN and +infinity poison their own row only", Loss, DISTILL_
             bool all_nan = true;
             for (std::size_t j = 0; j < cols; ++j) all_nan = all_nan && std::isnan(grad.at(1, j));
             CHECK(all_nan);
-            for (const std::size_t i : {0, 2}) {
+            for (const std::size_t i : std::initializer_list<std::size_t>{0, 2}) {
               CHECK(losses[i] == clean_losses[i]);
               CHECK(grad.row(i) == clean.row(i));
             }
@@ -433,7 +434,7 @@ TEST_CASE_TEMPLATE("NaN and +infinity poison their own row only", Loss, DISTILL_
 }
 
 TEST_CASE("NaN and +infinity poison their own row of softmax and log_softmax only") {
-  for (const std::size_t cols : {3, 17, 700}) {
+  for (const std::size_t cols : std::initializer_list<std::size_t>{3, 17, 700}) {
     for (const double poison : {not_a_number, infinite}) {
       support::Scores<float, float> scores(support::Kind::random, 2, cols);
       support::Matrix<float> out(2, cols), clean(2, cols);
@@ -456,7 +457,7 @@ TEST_CASE("NaN and +infinity poison their own row of softmax and log_softmax onl
 }
 
 TEST_CASE_TEMPLATE("a row of nothing but -infinity is NaN", Loss, DISTILL_TEST_LOSSES) {
-  for (const std::size_t cols : {2, 100}) {
+  for (const std::size_t cols : std::initializer_list<std::size_t>{2, 100}) {
     const Outcome student = one_row<float>(Loss{}, std::vector<double>(cols, -infinite), std::vector<double>(cols, 1));
     CHECK(std::isnan(student.loss));
     CHECK(student.grad_is_nan());
@@ -655,7 +656,7 @@ TEST_CASE("huge scores of which only a later one is huge, in softmax and log_sof
 TEST_CASE_TEMPLATE("masked scores: prefixes, gaps and ends", Loss, DISTILL_TEST_LOSSES) {
   const std::vector<double> masks{-1e9, -3.4e38, -infinite, -65504};
   for (const double mask : masks) {
-    for (const std::size_t prefix : {1, 16, 64, 65, 130, 600}) {
+    for (const std::size_t prefix : std::initializer_list<std::size_t>{1, 16, 64, 65, 130, 600}) {
       const std::size_t cols = prefix + 20;
       std::vector<double> student(cols, mask), teacher(cols, mask);
       for (std::size_t j = prefix; j < cols; ++j) {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <distill/logits/cross_entropy.hpp>
+#include <initializer_list>
 #include <vector>
 
 #include "support/data.hpp"
@@ -118,7 +119,7 @@ TEST_CASE("CrossEntropy: the loss of a sure and right student keeps its digits")
 
 TEST_CASE("CrossEntropy: the gradient is that of the value") {
   for (const support::Kind kind : {support::Kind::random, support::Kind::wide}) {
-    for (const std::size_t cols : {2, 7, 41}) {
+    for (const std::size_t cols : std::initializer_list<std::size_t>{2, 7, 41}) {
       for (const double smoothing : {0.0, 0.2, 1.0}) {
         const support::Scores<double, double> scores(kind, 1, cols, 9);
         CAPTURE(cols);

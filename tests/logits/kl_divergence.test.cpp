@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <distill/logits/kl_divergence.hpp>
+#include <initializer_list>
 #include <string>
 #include <vector>
 
@@ -140,7 +141,7 @@ TEST_CASE("KlDivergence: Precision::high is relatively exact however close the t
 
 TEST_CASE("KlDivergence: the gradient is that of the value") {
   for (const support::Kind kind : support::all_kinds) {
-    for (const std::size_t cols : {2, 7, 41}) {
+    for (const std::size_t cols : std::initializer_list<std::size_t>{2, 7, 41}) {
       const support::Scores<double, double> scores(kind, 1, cols, 9);
       for (const double temperature : support::temperatures) {
         CAPTURE(support::name(kind));

@@ -5,6 +5,7 @@
 #include <distill/logits/cross_entropy.hpp>
 #include <distill/logits/kl_divergence.hpp>
 #include <distill/logits/knowledge_distillation.hpp>
+#include <initializer_list>
 #include <vector>
 
 #include "support/data.hpp"
@@ -132,7 +133,7 @@ TEST_CASE("KnowledgeDistillation: is the sum of its parts, ignored labels includ
 
 TEST_CASE("KnowledgeDistillation: the gradient is that of the value") {
   for (const support::Kind kind : support::all_kinds) {
-    for (const std::size_t cols : {2, 7, 41}) {
+    for (const std::size_t cols : std::initializer_list<std::size_t>{2, 7, 41}) {
       const support::Scores<double, double> scores(kind, 1, cols, 9);
       for (const double temperature : support::temperatures) {
         for (const double alpha : {0.0, 0.4, 1.0}) {

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <distill/distill.hpp>
+#include <initializer_list>
 #include <numeric>
 #include <thread>
 #include <vector>
@@ -87,7 +88,7 @@ struct Backwards {
 
 TEST_CASE_TEMPLATE("a constant added to a row of scores changes nothing", Loss, DISTILL_TEST_LOSSES) {
   for (const Precision precision : support::both_precisions) {
-    for (const std::size_t cols : {2, 10, 300}) {
+    for (const std::size_t cols : std::initializer_list<std::size_t>{2, 10, 300}) {
       support::Scores<double, double> scores(support::Kind::random, 3, cols), shifted = scores;
       for (const double shift : {1.0, -64.0, 4096.0}) {
         for (std::size_t i = 0; i < 3; ++i) {
@@ -115,7 +116,7 @@ TEST_CASE_TEMPLATE("a constant added to a row of scores changes nothing", Loss, 
 
 TEST_CASE_TEMPLATE("permuted classes permute the gradient", Loss, DISTILL_TEST_LOSSES) {
   for (const Precision precision : support::both_precisions) {
-    for (const std::size_t cols : {2, 9, 40, 300}) {
+    for (const std::size_t cols : std::initializer_list<std::size_t>{2, 9, 40, 300}) {
       const support::Scores<float, float> scores(support::Kind::random, 2, cols);
       support::Scores<float, float> permuted = scores;
       std::vector<std::size_t> to(cols);
@@ -146,7 +147,7 @@ TEST_CASE_TEMPLATE("permuted classes permute the gradient", Loss, DISTILL_TEST_L
 
 TEST_CASE_TEMPLATE("rows do not depend on one another: permuted, repeated, split", Loss, DISTILL_TEST_LOSSES) {
   for (const Precision precision : support::both_precisions) {
-    for (const std::size_t cols : {1, 3, 10, 67, 600}) {
+    for (const std::size_t cols : std::initializer_list<std::size_t>{1, 3, 10, 67, 600}) {
       const support::Scores<float, distill::half> scores(support::Kind::random, 7, cols);
       Loss loss = with<Loss>(precision);
       loss.loss.reduction = distill::Reduction::sum;
@@ -167,7 +168,7 @@ TEST_CASE_TEMPLATE("rows do not depend on one another: permuted, repeated, split
         CHECK(moved.grad.row(i) == whole.grad.row(from[i]));
       }
       // split
-      for (const std::size_t first : {1, 4}) {
+      for (const std::size_t first : std::initializer_list<std::size_t>{1, 4}) {
         support::Matrix<float> grad(7, cols);
         std::vector<double> losses(7);
         const auto part = [&](std::size_t begin, std::size_t end) {
@@ -202,7 +203,7 @@ TEST_CASE("KL(p || p) is exactly 0, and so is its gradient") {
     CHECK(row_distance(outcome.grad, 0, support::Matrix<S>(1, cols), 0) == 0);
     CHECK(row_distance(outcome.grad, 1, support::Matrix<S>(1, cols), 0) == 0);
   };
-  for (const std::size_t cols : {1, 2, 10, 41, 1271}) {
+  for (const std::size_t cols : std::initializer_list<std::size_t>{1, 2, 10, 41, 1271}) {
     for (const support::Kind kind : {support::Kind::random, support::Kind::wide}) {
       for (const double temperature : {1e-30, 0.05, 1.0, 4.0, 100.0, 1e6, 1e30}) {
         for (const Precision precision : support::both_precisions) {
@@ -259,7 +260,7 @@ TEST_CASE_TEMPLATE("duplicate rows leave the mean as it is", Loss, DISTILL_TEST_
 }
 
 TEST_CASE_TEMPLATE("add_to adds", Loss, DISTILL_TEST_LOSSES) {
-  for (const std::size_t cols : {1, 5, 16, 70}) {
+  for (const std::size_t cols : std::initializer_list<std::size_t>{1, 5, 16, 70}) {
     const support::Scores<float, float> scores(support::Kind::random, 4, cols, 1, 3, 1);
     const std::vector<float> weights{1, 0, 2, 0.5f};
     RowOptions options;

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstddef>
 #include <distill/logits/softmax.hpp>
+#include <initializer_list>
 #include <type_traits>
 #include <vector>
 
@@ -91,7 +92,7 @@ template <class Types, class Backward, class Forward, class Reference>
 void check_backward(const Backward& backward, const Forward& forward, const Reference& expected) {
   using S = typename Types::Student;
   using T = typename Types::Teacher;
-  for (const std::size_t cols : {1, 2, 7, 10, 41}) {
+  for (const std::size_t cols : std::initializer_list<std::size_t>{1, 2, 7, 10, 41}) {
     for (const double temperature : temperatures) {
       const Scores<S, T> scores(Kind::random, 2, cols, 6, 2, 1);
       Matrix<S> output(2, cols), grad(2, cols, cols + 4, 1);

@@ -16,7 +16,8 @@ enum class Reduction {
   per_element,  ///< the sum of the row weights times the number of columns
 };
 
-/// How exact a float result is; see docs/accuracy.md for the figures. double has one path, for which this changes nothing.
+/// How exact a float result is; see docs/accuracy.md for the figures. It chooses the form of KL values; probabilities,
+/// gradients and cross entropy meet the figures of `high` either way, and double has one path.
 enum class Precision {
   standard,  ///< for training
   high,      ///< for comparing models and publishing numbers: relative accuracy also where student and teacher agree

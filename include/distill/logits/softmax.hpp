@@ -78,7 +78,7 @@ void softmax_rows(const char* who, const MatrixView<Logits>& logits, const Matri
 ///             or with nothing but -infinity, gives NaN
 /// Throws      std::invalid_argument on shapes that differ, 0 columns, null, a stride below cols, overlap, a temperature
 ///             out of range; before anything is written
-/// Accuracy    float: standard <= 8 ULP, high <= 4 ULP, for results of at least 2^-126; smaller ones may be 0
+/// Accuracy    float: <= 4 ULP for results of at least 2^-126, in both precisions; smaller ones may be 0
 /// Cost        one read of logits, one write of out; scratch: one row
 template <class Logits, class Out>
 void softmax(const Logits& logits, Out&& out, double temperature = 1, const SoftmaxOptions& options = {}) {
