@@ -63,7 +63,7 @@ void require_no_overlap(const char* who, const char* grad_name, const MatrixView
                         const MatrixView<T>& input, bool in_place) {
   if (in_place && std::is_same_v<std::remove_const_t<G>, std::remove_const_t<T>> &&
       static_cast<const void*>(grad.data) == static_cast<const void*>(input.data) &&
-      grad.row_stride == input.row_stride) {
+      (grad.row_stride == input.row_stride || grad.rows == 1)) {
     return;
   }
   if (overlap(grad, input)) {

@@ -35,16 +35,16 @@ class Executor {
  public:
   Executor() = default;
 
-  template <class F, class = std::enable_if_t<std::is_invocable_v<const F&, std::size_t, LoopBody>>>
-  Executor(const F& executor) noexcept
-      : object_(std::addressof(executor)),
-        call_([](const void* object, std::size_t n, LoopBody body) { (*static_cast<const F*>(object))(n, body); }) {}
-
-  template <class F, class = std::enable_if_t<std::is_invocable_v<F&, std::size_t, LoopBody>>>
-  Executor(F& executor) noexcept
-      : object_(std::addressof(executor)), call_([](const void* object, std::size_t n, LoopBody body) {
-          (*static_cast<F*>(const_cast<void*>(object)))(n, body);
-        }) {}
+  template <class F, class = std::enable_if_t<!std::is_same_v<std::decay_t<F>, Executor> &&
+                                              std::is_invocable_v<F&, std::size_t, LoopBody>>>
+  Executor(F&& executor) noexcept
+      : object_(const_cast<void*>(static_cast<const void*>(std::addressof(executor)))),
+        call_([](void* object, std::size_t n, LoopBody body) {
+          (*static_cast<std::remove_reference_t<F>*>(object))(n, body);
+        }) {
+    static_assert(!std::is_function_v<std::remove_reference_t<F>>,
+                  "distill: an executor refers to an object; wrap a function in a lambda");
+  }
 
   bool is_sequential() const noexcept { return call_ == nullptr; }
 
@@ -57,8 +57,8 @@ class Executor {
   }
 
  private:
-  const void* object_ = nullptr;
-  void (*call_)(const void*, std::size_t, LoopBody) = nullptr;
+  void* object_ = nullptr;
+  void (*call_)(void*, std::size_t, LoopBody) = nullptr;
 };
 
 #if defined(_OPENMP)

@@ -27,10 +27,12 @@ inline bool needs_high_precision(Precision precision, double temperature) {
   return precision == Precision::high || temperature > 32;
 }
 
-/// a(x) - b(y) with as few roundings as can be
+/// a(x) - b(y) with as few roundings as can be, and exactly 0 where the two are the same
 template <class L>
 L scaled_difference(L x, const Normaliser<L>& a, L y, const Normaliser<L>& b) {
-  return fms(x, a.high, fma(y, b.high, fms(y, b.low, x * a.low)));
+  const L x_high = x * a.high, y_high = y * b.high;
+  const L errors = fms(x, a.high, x_high) - fms(y, b.high, y_high);
+  return (x_high - y_high) + (errors + (x * a.low - y * b.low));
 }
 
 /// What a row contributes: soft * KL + hard * CE; the gradient is times these factors, too.

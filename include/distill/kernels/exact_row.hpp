@@ -63,8 +63,13 @@ double exact_kl(const ExactSoftmax<Teacher>& p, const ExactSoftmax<Student>& q, 
       continue;
     }
     const long double d = exact_log_ratio(p, q, i);
-    sum += probability * (std::abs(d) < 1e-3L ? d * d * (1 / 2.0L - d * (1 / 6.0L - d * (1 / 24.0L - d / 120)))
-                                              : std::expm1(-d) + d);
+    if (std::abs(d) < 1e-3L) {
+      sum += probability * (d * d * (1 / 2.0L - d * (1 / 6.0L - d * (1 / 24.0L - d / 120))));
+    } else if (std::abs(d) < 1) {
+      sum += probability * (std::expm1(-d) + d);
+    } else {
+      sum += probability * d + (std::exp(q.log_probability(i)) - probability);
+    }
   }
   return static_cast<double>(sum);
 }
@@ -73,7 +78,9 @@ double exact_kl(const ExactSoftmax<Teacher>& p, const ExactSoftmax<Student>& q, 
 template <class Teacher, class Student>
 long double exact_difference(const ExactSoftmax<Teacher>& p, const ExactSoftmax<Student>& q, std::size_t i) {
   const long double probability = std::exp(p.log_probability(i));
-  return probability == 0 ? std::exp(q.log_probability(i)) : probability * std::expm1(-exact_log_ratio(p, q, i));
+  if (probability == 0) return std::exp(q.log_probability(i));
+  const long double d = exact_log_ratio(p, q, i);
+  return std::abs(d) < 1 ? probability * std::expm1(-d) : std::exp(q.log_probability(i)) - probability;
 }
 
 }  // namespace kernels

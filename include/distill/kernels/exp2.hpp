@@ -94,6 +94,12 @@ Exponent<L> exponent(L x, const ExpScale<L>& scale) {
   return e;
 }
 
+/// x*c - offset in double, without the rounding error of x*c
+inline double exact_exponent(double x, double c, double offset) {
+  const double product = x * c;
+  return (product - offset) + std::fma(x, c, -product);
+}
+
 /// 2^fraction for |fraction| <= 0.51; the coefficients minimise the largest relative error.
 template <Precision precision, class L>
 L exp2_fraction(L f) {

@@ -20,7 +20,7 @@ struct HardLabel {
 
   template <class L>
   HardLabel(const ExpStream<L>& others, double logit) {
-    const double own = scalar_exp2(logit * log2_e - others.offset);
+    const double own = scalar_exp2(exact_exponent(logit, log2_e, others.offset));
     total = others.sum + own;
     probability_m1 = -others.sum / total;
     loss = own > others.sum ? scalar_log1p(others.sum / own) : scalar_log(total) + (others.offset * ln_2 - logit);

@@ -148,11 +148,29 @@ struct Lanes {
 
 template <class T, class Arch>
 Lanes<T, Arch> fma(Lanes<T, Arch> a, Lanes<T, Arch> b, Lanes<T, Arch> c) {
-  return xsimd::fma(a.value, b.value, c.value);
+#if defined(__AVX512F__)  // xsimd 8.1 multiplies and adds there, rounding twice
+  if constexpr (sizeof(Lanes<T, Arch>) == 64 && sizeof(T) == 4) {
+    return xsimd::batch<T, Arch>(_mm512_fmadd_ps(a.value, b.value, c.value));
+  } else if constexpr (sizeof(Lanes<T, Arch>) == 64) {
+    return xsimd::batch<T, Arch>(_mm512_fmadd_pd(a.value, b.value, c.value));
+  } else
+#endif
+  {
+    return xsimd::fma(a.value, b.value, c.value);
+  }
 }
 template <class T, class Arch>
 Lanes<T, Arch> fms(Lanes<T, Arch> a, Lanes<T, Arch> b, Lanes<T, Arch> c) {
-  return xsimd::fms(a.value, b.value, c.value);
+#if defined(__AVX512F__)
+  if constexpr (sizeof(Lanes<T, Arch>) == 64 && sizeof(T) == 4) {
+    return xsimd::batch<T, Arch>(_mm512_fmsub_ps(a.value, b.value, c.value));
+  } else if constexpr (sizeof(Lanes<T, Arch>) == 64) {
+    return xsimd::batch<T, Arch>(_mm512_fmsub_pd(a.value, b.value, c.value));
+  } else
+#endif
+  {
+    return xsimd::fms(a.value, b.value, c.value);
+  }
 }
 template <class T, class Arch>
 Lanes<T, Arch> max(Lanes<T, Arch> a, Lanes<T, Arch> b) {

@@ -38,15 +38,17 @@ void log_softmax_row(const Stored* x, std::size_t n, double temperature, Out* ou
   using T = typename L::Scalar;
   const std::size_t top = argmax<L>(x, n);
   ExpStream<L> others(temperature);
-  if (n > 1 && is_ordinary_temperature(temperature) &&
+  const T maximum = detail::load_scalar<T>(x + top);
+  if (n > 1 && std::isfinite(maximum) && is_ordinary_temperature(temperature) &&
       sum_exponentials<precision>(others, x, n, top, static_cast<KeptRow<L>*>(nullptr))) {
-    const T maximum = detail::load_scalar<T>(x + top);
-    const double own = static_cast<double>(maximum) * (log2_e / temperature) - others.offset;
+    const double own = exact_exponent(static_cast<double>(maximum), log2_e / temperature, others.offset);
     const L top_log(static_cast<T>(-scalar_log1p(others.sum * scalar_exp2(-own))));
-    const L factor(static_cast<T>(1 / temperature));
+    // of halves, so that the difference of two huge numbers does not overflow before it is divided
+    const L factor(static_cast<T>(2 / temperature));
+    const L half(T(0.5)), half_maximum(maximum * T(0.5));
     for (std::size_t i = 0; i < n; i += L::width) {
       const L value = load_up_to<L>(x + i, n - i, -infinity<T>);
-      store_up_to(fma(value - L(maximum), factor, top_log), out + i, n - i);
+      store_up_to(fma(fms(value, half, half_maximum), factor, top_log), out + i, n - i);
     }
     return;
   }
