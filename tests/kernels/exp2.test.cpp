@@ -60,9 +60,10 @@ TEST_CASE_TEMPLATE("exp2: error in ULP over scales and offsets", Arch, DISTILL_T
     for (const double offset : {0.0, 1.0, -3.0, 1000.0, -1000.0, 100000.0, -1048576.0, 1048576.0}) {
       CAPTURE(scale);
       CAPTURE(offset);
+      CHECK(worst_ulp<Precision::standard, double, Arch>(scale, offset) <= tolerances::exp2_double_ulp);
+      if (std::abs(offset) > distill::kernels::max_offset<Lanes<float, Arch>>) continue;
       CHECK(worst_ulp<Precision::standard, float, Arch>(scale, offset) <= tolerances::exp2_standard_ulp);
       CHECK(worst_ulp<Precision::high, float, Arch>(scale, offset) <= tolerances::exp2_high_ulp);
-      CHECK(worst_ulp<Precision::standard, double, Arch>(scale, offset) <= tolerances::exp2_double_ulp);
     }
   }
 }

@@ -203,7 +203,7 @@ class DistillationRow {
   /// Where that is too far away to leave a small value its digits, it moves, and the row is to be done again.
   bool recentre() {
     const double mean = teacher_.weighted_sum / teacher_.sum;
-    if (!(std::abs(mean) > 2 * std::max(1.0, kl_from_sums())) || !(std::abs(mean) <= FloatLayout<T>::max_offset)) return false;
+    if (!(std::abs(mean) > 2 * std::max(1.0, kl_from_sums())) || !(std::abs(mean) <= max_offset<L>)) return false;
     shift_ += std::nearbyint(mean);
     return true;
   }

@@ -11,7 +11,7 @@
 //     2^fraction by a polynomial, times 2^(whole - offset) made of the low bits
 //
 // Error: at most 1 ULP (float: degree 6; double: degree 11; measured in the tests), for |x*c| and
-// |offset| up to 2^20 (float) or 2^48 (double) and results of at least 2^-126 (2^-1022); below that the result is 0.
+// |offset| up to max_offset and results of at least 2^-126 (double: 2^-1022); below that the result is 0.
 // exp2(-infinity) is 0, NaN gives NaN. Where x*c - offset is above the largest exponent the result is meaningless.
 #pragma once
 
@@ -36,6 +36,7 @@ struct FloatLayout<float> {
   static constexpr int bias = 127;
   static constexpr std::int32_t high_half = ~std::int32_t{0xFFF};  // keeps 12 digits of the mantissa
   static constexpr double max_offset = 1 << 20;
+  static constexpr double max_offset_without_fma = 1 << 12;
 };
 template <>
 struct FloatLayout<double> {
@@ -43,7 +44,13 @@ struct FloatLayout<double> {
   static constexpr int bias = 1023;
   static constexpr std::int64_t high_half = ~std::int64_t{0x7FFFFFF};  // keeps 26 digits
   static constexpr double max_offset = 281474976710656.0;              // 2^48
+  static constexpr double max_offset_without_fma = 1 << 25;
 };
+
+/// How large |x*c| and |offset| may be: 2^20 (double: 2^48) with FMA, 2^12 (2^25) without.
+template <class L>
+inline constexpr double max_offset = has_fma<typename L::Arch> ? FloatLayout<typename L::Scalar>::max_offset
+                                                               : FloatLayout<typename L::Scalar>::max_offset_without_fma;
 
 inline constexpr double log2_e = 1.44269504088896340736;
 inline constexpr double ln_2 = 0.693147180559945309417;
@@ -64,7 +71,7 @@ struct ExpScale {
     c_low = static_cast<T>(scale - static_cast<double>(c_high));
   }
 
-  /// `offset` is an integer of magnitude at most Layout::max_offset.
+  /// `offset` is an integer of magnitude at most max_offset<L>.
   void set_offset(double offset) {
     constexpr double no_fraction = 1.5 * static_cast<double>(std::int64_t{1} << Layout::mantissa_bits);
     anchor = static_cast<T>(no_fraction + Layout::bias - offset);

@@ -126,7 +126,7 @@ struct ExpStream {
   /// if there is none or if it is too large: then the row is none for this sweep.
   template <class Stored>
   bool start(const Stored* x, std::size_t n) {
-    const T masked = static_cast<T>(-FloatLayout<T>::max_offset / static_cast<double>(scale.c));
+    const T masked = static_cast<T>(-max_offset<L> / static_cast<double>(scale.c));
     for (std::size_t i = 0; i < n; ++i) {
       const T value = detail::load_scalar<T>(x + i);
       if (value > masked) {
@@ -166,7 +166,7 @@ struct ExpStream {
  private:
   bool raise_offset(T largest) {
     const double exponent = static_cast<double>(largest) * static_cast<double>(scale.c);
-    if (!(std::abs(exponent) <= FloatLayout<T>::max_offset)) return false;
+    if (!(std::abs(exponent) <= max_offset<L>)) return false;
     const double raised = std::nearbyint(exponent) - lift;
     lanes.scale(lowered(1, std::max(0.0, raised - offset)));
     weighted_sum = lowered(weighted_sum, std::max(0.0, raised - offset));
