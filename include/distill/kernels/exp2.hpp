@@ -104,6 +104,7 @@ Exponent<L> exponent(L x, const ExpScale<L>& scale) {
 /// x*c - offset in double, without the rounding error of x*c
 inline double exact_exponent(double x, double c, double offset) {
   const double product = x * c;
+  if (!std::isfinite(product)) return product;
   return (product - offset) + std::fma(x, c, -product);
 }
 

@@ -23,7 +23,8 @@ struct HardLabel {
     const double own = scalar_exp2(exact_exponent(logit, log2_e, others.offset));
     total = others.sum + own;
     probability_m1 = -others.sum / total;
-    loss = own > others.sum ? scalar_log1p(others.sum / own) : scalar_log(total) + (others.offset * ln_2 - logit);
+    // where own is not far below the others; the difference loses the digits of the offset, but not of so large a loss
+    loss = own > others.sum * 1e-250 ? scalar_log1p(others.sum / own) : scalar_log(total) + (others.offset * ln_2 - logit);
   }
 };
 
