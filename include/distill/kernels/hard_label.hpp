@@ -20,11 +20,11 @@ struct HardLabel {
 
   template <class L>
   HardLabel(const ExpStream<L>& others, double logit) {
-    const double own = scalar_exp2(exact_exponent(logit, log2_e, others.offset));
+    const double exponent = exact_exponent(logit, log2_e, others.offset);
+    const double own = scalar_exp2(exponent);
     total = others.sum + own;
     probability_m1 = -others.sum / total;
-    // where own is not far below the others; the difference loses the digits of the offset, but not of so large a loss
-    loss = own > others.sum * 1e-250 ? scalar_log1p(others.sum / own) : scalar_log(total) + (others.offset * ln_2 - logit);
+    loss = own > others.sum * 1e-250 ? scalar_log1p(others.sum / own) : scalar_log(total) - exponent * ln_2;
   }
 };
 
