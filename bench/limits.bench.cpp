@@ -2,6 +2,7 @@
 #include <map>
 
 #include <distill/kernels/exp2.hpp>
+#include <distill/kernels/memory.hpp>
 #include <support.hpp>
 
 namespace bench {
@@ -20,7 +21,7 @@ void exponentials(const float* x, std::size_t n) {
   scale.set_offset(0);
   L sum(0.0f);
   for (std::size_t i = 0; i < n; i += L::width) {
-    sum = sum + distill::kernels::exp2<distill::Precision::standard>(
+    sum = sum + distill::kernels::exp2(
                     distill::kernels::exponent(distill::kernels::load<L>(x + i), scale));
   }
   benchmark::DoNotOptimize(sum);

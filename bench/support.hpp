@@ -21,6 +21,9 @@ struct Batch {
   std::vector<T> student, teacher, grad;
   std::vector<int> labels;
 
+  explicit Batch(const benchmark::State& state)
+      : Batch(static_cast<std::size_t>(state.range(0)), static_cast<std::size_t>(state.range(1))) {}
+
   Batch(std::size_t r, std::size_t c) : rows(r), cols(c), student(r * c), teacher(r * c), grad(r * c), labels(r) {
     std::mt19937 random(1);
     std::normal_distribution<float> scores(0, 3);
@@ -29,6 +32,7 @@ struct Batch {
     for (std::size_t i = 0; i < rows; ++i) labels[i] = static_cast<int>(i * 7 % cols);
   }
 
+  std::size_t elements() const { return rows * cols; }
   distill::MatrixView<const T> s() const { return {student.data(), rows, cols}; }
   distill::MatrixView<const T> t() const { return {teacher.data(), rows, cols}; }
   distill::MatrixView<T> g() { return {grad.data(), rows, cols}; }

@@ -7,10 +7,10 @@ using namespace distill;
 
 template <class T>
 void cross_entropy(benchmark::State& state, double label_smoothing) {
-  bench::Batch<T> batch(static_cast<std::size_t>(state.range(0)), static_cast<std::size_t>(state.range(1)));
+  bench::Batch<T> batch(state);
   CrossEntropy ce;
   ce.label_smoothing = label_smoothing;
-  const std::size_t n = batch.rows * batch.cols;
+  const std::size_t n = batch.elements();
   bench::run(state, n, 2 * n * sizeof(T), 1,
              [&] { benchmark::DoNotOptimize(ce(batch.s(), batch.labels, batch.g())); });
 }

@@ -7,11 +7,11 @@ using namespace distill;
 
 template <class T>
 void kl_divergence(benchmark::State& state, Precision precision, bool with_gradient) {
-  bench::Batch<T> batch(static_cast<std::size_t>(state.range(0)), static_cast<std::size_t>(state.range(1)));
+  bench::Batch<T> batch(state);
   KlDivergence kl;
   kl.temperature = 2;
   kl.precision = precision;
-  const std::size_t n = batch.rows * batch.cols;
+  const std::size_t n = batch.elements();
   bench::run(state, n, (with_gradient ? 3 : 2) * n * sizeof(T), 2, [&] {
     const double loss = with_gradient ? kl(batch.s(), batch.t(), batch.g()) : kl(batch.s(), batch.t());
     benchmark::DoNotOptimize(loss);

@@ -7,10 +7,10 @@ using namespace distill;
 
 template <class T>
 void knowledge_distillation(benchmark::State& state, Precision precision) {
-  bench::Batch<T> batch(static_cast<std::size_t>(state.range(0)), static_cast<std::size_t>(state.range(1)));
+  bench::Batch<T> batch(state);
   KnowledgeDistillation kd;
   kd.precision = precision;
-  const std::size_t n = batch.rows * batch.cols;
+  const std::size_t n = batch.elements();
   bench::run(state, n, 3 * n * sizeof(T), 3,
              [&] { benchmark::DoNotOptimize(kd(batch.s(), batch.t(), batch.labels, batch.g())); });
 }

@@ -7,8 +7,8 @@ using namespace distill;
 
 template <class T>
 void softmax(benchmark::State& state, Precision precision) {
-  bench::Batch<T> batch(static_cast<std::size_t>(state.range(0)), static_cast<std::size_t>(state.range(1)));
-  const std::size_t n = batch.rows * batch.cols;
+  bench::Batch<T> batch(state);
+  const std::size_t n = batch.elements();
   bench::run(state, n, 2 * n * sizeof(T), 1, [&] {
     distill::softmax(batch.s(), batch.g(), 2, {precision, {}});
     benchmark::ClobberMemory();
@@ -19,8 +19,8 @@ BENCHMARK_CAPTURE(softmax_float, standard, Precision::standard)->Apply(bench::sh
 BENCHMARK_CAPTURE(softmax_float, high, Precision::high)->Apply(bench::shapes);
 
 void softmax_backward(benchmark::State& state) {
-  bench::Batch<float> batch(static_cast<std::size_t>(state.range(0)), static_cast<std::size_t>(state.range(1)));
-  const std::size_t n = batch.rows * batch.cols;
+  bench::Batch<float> batch(state);
+  const std::size_t n = batch.elements();
   bench::run(state, n, 3 * n * sizeof(float), 0, [&] {
     distill::softmax_backward(batch.s(), batch.t(), batch.g());
     benchmark::ClobberMemory();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <distill/kernels/exp2.hpp>
+#include <distill/kernels/memory.hpp>
 #include <limits>
 #include <random>
 
@@ -11,17 +12,16 @@
 
 namespace {
 
-using distill::Precision;
 using distill::kernels::ExpScale;
 using distill::kernels::Lanes;
 
-template <Precision precision, class T, class Arch>
+template <class T, class Arch>
 T exp2_of(T x, double scale, double offset) {
   using L = Lanes<T, Arch>;
   ExpScale<L> constants(scale);
   constants.set_offset(offset);
   T buffer[L::width];
-  distill::kernels::store(distill::kernels::exp2<precision>(distill::kernels::exponent(L(x), constants)), buffer);
+  distill::kernels::store(distill::kernels::exp2(distill::kernels::exponent(L(x), constants)), buffer);
   bool same = true;
   for (const T lane : buffer) same = same && (lane == buffer[0] || std::isnan(lane));
   if (!same) FAIL("lanes differ");
@@ -29,7 +29,7 @@ T exp2_of(T x, double scale, double offset) {
 }
 
 /// The largest error in ULP for x * scale - offset from -126 (-1022) to 100. In double the scale is rounded to double.
-template <Precision precision, class T, class Arch>
+template <class T, class Arch>
 double worst_ulp(double scale, double offset) {
   std::mt19937 engine(7);
   const double lowest = std::is_same_v<T, float> ? -125.9 : -1021.9;
@@ -42,7 +42,7 @@ double worst_ulp(double scale, double offset) {
     const long double rest = std::fma(wide_x, wide_scale, -product);  // what the product's rounding lost
     const long double exact = std::exp2((product - static_cast<long double>(offset)) + rest);
     if (exact < static_cast<long double>(std::numeric_limits<T>::min())) continue;
-    const T actual = exp2_of<precision, T, Arch>(x, scale, offset);
+    const T actual = exp2_of<T, Arch>(x, scale, offset);
     int exponent;
     std::frexp(exact, &exponent);
     const long double ulp = std::ldexp(1.0L, exponent - std::numeric_limits<T>::digits);
@@ -60,10 +60,9 @@ TEST_CASE_TEMPLATE("exp2: error in ULP over scales and offsets", Arch, DISTILL_T
     for (const double offset : {0.0, 1.0, -3.0, 1000.0, -1000.0, 100000.0, -1048576.0, 1048576.0}) {
       CAPTURE(scale);
       CAPTURE(offset);
-      CHECK(worst_ulp<Precision::standard, double, Arch>(scale, offset) <= tolerances::exp2_double_ulp);
+      CHECK(worst_ulp<double, Arch>(scale, offset) <= tolerances::exp2_double_ulp);
       if (std::abs(offset) > distill::kernels::max_offset<Lanes<float, Arch>>) continue;
-      CHECK(worst_ulp<Precision::standard, float, Arch>(scale, offset) <= tolerances::exp2_standard_ulp);
-      CHECK(worst_ulp<Precision::high, float, Arch>(scale, offset) <= tolerances::exp2_high_ulp);
+      CHECK(worst_ulp<float, Arch>(scale, offset) <= tolerances::exp2_float_ulp);
     }
   }
 }
@@ -74,7 +73,7 @@ TEST_CASE_TEMPLATE("exp2: infinity, NaN, and what is too small", Arch, DISTILL_T
     constexpr T inf = std::numeric_limits<T>::infinity();
     const T lowest = std::is_same_v<T, float> ? -126 : -1022;
     for (const double offset : {0.0, 7.0, -1000.0, 1e6}) {
-      const auto at = [&](T x) { return exp2_of<Precision::standard, T, Arch>(x, 1, offset); };
+      const auto at = [&](T x) { return exp2_of<T, Arch>(x, 1, offset); };
       CHECK(at(-inf) == 0);
       CHECK(std::isnan(at(std::numeric_limits<T>::quiet_NaN())));
       CHECK(at(std::numeric_limits<T>::lowest()) == 0);
@@ -87,8 +86,8 @@ TEST_CASE_TEMPLATE("exp2: infinity, NaN, and what is too small", Arch, DISTILL_T
       CHECK(at(shift + lowest - 5000) == 0);
       CHECK(at(shift + 127) == doctest::Approx(0x1p127).epsilon(1e-6));
     }
-    CHECK(exp2_of<Precision::high, T, Arch>(-inf, 1, 0) == 0);
-    CHECK(std::isnan(exp2_of<Precision::high, T, Arch>(std::numeric_limits<T>::quiet_NaN(), 1, 0)));
+    CHECK(exp2_of<T, Arch>(-inf, 1, 0) == 0);
+    CHECK(std::isnan(exp2_of<T, Arch>(std::numeric_limits<T>::quiet_NaN(), 1, 0)));
   };
   check(float{});
   check(double{});

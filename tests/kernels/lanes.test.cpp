@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstring>
 #include <distill/kernels/lanes.hpp>
+#include <distill/kernels/memory.hpp>
 #include <limits>
 #include <vector>
 

@@ -75,14 +75,14 @@ void check_others(support::Kind kind) {
     for (const double smoothing : {0.0, 0.2}) {
       const reference::Result ce = reference::cross_entropy(scores.student.row(0), label, smoothing);
       const double loss =
-          distill::kernels::cross_entropy_row<Precision::standard, L, T>(s, n, label, smoothing, 1, out.data(), false);
+          distill::kernels::cross_entropy_row<L, T>(s, n, label, smoothing, 1, out.data(), false);
       CHECK(std::abs(loss - static_cast<double>(ce.loss)) <=
             Tolerance::value * std::max(1.0, static_cast<double>(ce.loss)));
       CHECK(worst(out, ce.gradient) <= Tolerance::gradient);
     }
-    distill::kernels::softmax_row<Precision::standard, L>(s, n, 1.5, out.data());
+    distill::kernels::softmax_row<L>(s, n, 1.5, out.data());
     CHECK(worst(out, reference::softmax(scores.student.row(0), 1.5)) <= Tolerance::gradient);
-    distill::kernels::log_softmax_row<Precision::high, L>(s, n, 1.5, out.data());
+    distill::kernels::log_softmax_row<L>(s, n, 1.5, out.data());
     CHECK(worst(out, reference::log_softmax(scores.student.row(0), 1.5)) <= 100 * Tolerance::gradient);
   }
 }

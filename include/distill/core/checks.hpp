@@ -96,10 +96,10 @@ void require_labels(const char* who, const LabelsView<L>& labels, std::size_t ro
   }
 }
 
-/// What the caller passed as `grad`, checked: writable, of the student's type and shape, and clear of other inputs.
-template <class Student, class Grad, class... OtherInputs>
-auto checked_gradient(const char* who, const MatrixView<Student>& student, Grad&& grad, const char* other_name,
-                      const OtherInputs&... others) {
+/// What the caller passed as `grad`, checked: writable, of the student's type and shape, and clear of the teacher.
+template <class Student, class Grad, class... Teacher>
+auto checked_gradient(const char* who, const MatrixView<Student>& student, Grad&& grad,
+                      const Teacher&... teacher) {
   using Scalar = std::remove_const_t<Student>;
   auto target = gradient_target<Scalar>(grad);
   static_assert(std::is_same_v<decltype(target), GradientTarget<Scalar>>,
@@ -108,7 +108,7 @@ auto checked_gradient(const char* who, const MatrixView<Student>& student, Grad&
     require_matrix(who, "grad", target.view);
     require_same_shape(who, "grad", target.view, "student", student);
     require_no_overlap(who, "grad", target.view, "student", student, true);
-    (require_no_overlap(who, "grad", target.view, other_name, others, false), ...);
+    (require_no_overlap(who, "grad", target.view, "teacher", teacher, false), ...);
   }
   return target;
 }

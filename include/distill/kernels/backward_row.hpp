@@ -51,7 +51,7 @@ void log_softmax_backward_row(const Output* log_p, const GradOutput* g, std::siz
   ExpScale<L> scale(log2_e);
   scale.set_offset(0);
   for (std::size_t i = 0; i < n; i += L::width) {
-    const L p = exp2<Precision::high>(exponent(at(log_p, i), scale));
+    const L p = exp2(exponent(at(log_p, i), scale));
     put((at(g, i) - p * sum) * factor, grad + i, n - i, accumulate);
   }
 }

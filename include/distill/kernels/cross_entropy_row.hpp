@@ -5,7 +5,6 @@
 #include <cmath>
 #include <cstddef>
 
-#include <distill/core/options.hpp>
 #include <distill/core/scalar.hpp>
 #include <distill/core/version.hpp>
 #include <distill/kernels/backward_row.hpp>
@@ -44,7 +43,7 @@ double exact_cross_entropy_row(const Stored* x, std::size_t n, std::size_t label
 }
 
 /// (1 - smoothing) * -log q_label + smoothing * mean(-log q); the gradient times `scale` goes to `grad` if not null.
-template <Precision precision, class L, class Stored>
+template <class L, class Stored>
 double cross_entropy_row(const Stored* x, std::size_t n, std::size_t label, double smoothing, double scale, Stored* grad,
                          bool accumulate) {
   using T = typename L::Scalar;
@@ -52,7 +51,7 @@ double cross_entropy_row(const Stored* x, std::size_t n, std::size_t label, doub
   KeptRow<L> kept[1];
   if (grad) reserve_kept_rows(kept, n);
   ExpStream<L> others(1);
-  if (n == 1 || !std::isfinite(own) || !sum_exponentials<precision>(others, x, n, label, grad ? kept : nullptr)) {
+  if (n == 1 || !std::isfinite(own) || !sum_exponentials(others, x, n, label, grad ? kept : nullptr)) {
     return exact_cross_entropy_row<L>(x, n, label, smoothing, scale, grad, accumulate);
   }
   const HardLabel hard(others, static_cast<double>(own));

@@ -77,7 +77,7 @@ class DistillationRow {
       const bool keep = grad != nullptr || sums_nonnegative_terms;
       if (keep) reserve_kept_rows(kept_, n_);
       if (keep ? sweep<true>() : sweep<false>()) {
-        double kl = kl_from_sums();
+        double kl = sums_nonnegative_terms ? 0 : kl_from_sums();
         double ce = 0;
         double label_gradient = 0;
         if constexpr (has_label) {
@@ -144,7 +144,7 @@ class DistillationRow {
     }
     student_.finish();
     teacher_.finish();
-    hard_.finish();
+    if constexpr (has_label) hard_.finish();
     return true;
   }
 
@@ -153,9 +153,7 @@ class DistillationRow {
   bool sweep_chunk(std::size_t begin, std::size_t end) {
     CompensatedSum<L> student_sum = student_.lanes, teacher_sum = teacher_.lanes, hard_sum = hard_.lanes;
     L weighted_sum(T(0));
-    student_max_ = L(-infinity<T>);
-    teacher_max_ = L(-infinity<T>);
-    L student_max = student_max_, teacher_max = teacher_max_;
+    L student_max(-infinity<T>), teacher_max(-infinity<T>);
     const L shift(static_cast<T>(shift_));
     // copies, because stores to scratch memory might otherwise change them in the compiler's eyes
     const ExpScale<L> student_scale = student_.scale, teacher_scale = teacher_.scale, hard_scale = hard_.scale;
@@ -170,8 +168,8 @@ class DistillationRow {
       teacher_max = max(teacher_max, t);
       const Exponent<L> s_exponent = exponent(s, student_scale);
       const Exponent<L> t_exponent = exponent(t, teacher_scale);
-      const L s_power = exp2<precision>(s_exponent);
-      const L t_power = exp2<precision>(t_exponent);
+      const L s_power = exp2(s_exponent);
+      const L t_power = exp2(t_exponent);
       student_sum.add(s_power);
       teacher_sum.add(t_power);
       // log2 p - log2 q but for the normalisers; left out where p is 0, so that 0 * infinity is never formed
@@ -183,7 +181,7 @@ class DistillationRow {
       }
       if constexpr (has_label) {
         const L h = with_label(s, i, label, -std::numeric_limits<double>::infinity());
-        const L h_power = exp2<precision>(exponent(h, hard_scale));
+        const L h_power = exp2(exponent(h, hard_scale));
         hard_sum.add(h_power);
         if constexpr (keep) store(h_power, hard_kept.values + i);
       }
@@ -203,7 +201,8 @@ class DistillationRow {
   /// Where that is too far away to leave a small value its digits, it moves, and the row is to be done again.
   bool recentre() {
     const double mean = teacher_.weighted_sum / teacher_.sum;
-    if (!(std::abs(mean) > 2 * std::max(1.0, kl_from_sums())) || !(std::abs(mean) <= max_offset<L>)) return false;
+    if (!(std::abs(mean) > 2) || !(std::abs(mean) <= max_offset<L>)) return false;
+    if (!(std::abs(mean) > 2 * kl_from_sums())) return false;
     shift_ += std::nearbyint(mean);
     return true;
   }

@@ -19,7 +19,6 @@
 #include <limits>
 #include <type_traits>
 
-#include <distill/core/options.hpp>
 #include <distill/core/scalar.hpp>
 #include <distill/core/version.hpp>
 #include <distill/kernels/lanes.hpp>
@@ -109,7 +108,7 @@ inline double exact_exponent(double x, double c, double offset) {
 }
 
 /// 2^fraction for |fraction| <= 0.51; the coefficients minimise the largest relative error.
-template <Precision precision, class L>
+template <class L>
 L exp2_fraction(L f) {
   using T = typename L::Scalar;
   const auto polynomial = [f](double leading, auto... descending) {
@@ -128,12 +127,12 @@ L exp2_fraction(L f) {
 }
 
 /// 2^(x*c - offset), from the exponent's parts.
-template <Precision precision, class L>
+template <class L>
 L exp2(const Exponent<L>& e) {
   using Layout = FloatLayout<typename L::Scalar>;
   // Up to here the exponent field is 0 or has wrapped around; the comparison is false for NaN, which goes on.
   constexpr auto lowest = static_cast<typename L::Scalar>(1.5 * static_cast<double>(std::int64_t{1} << Layout::mantissa_bits));
-  const L power = exp2_fraction<precision>(e.fraction) * shift_bits_left<Layout::mantissa_bits>(e.shifted);
+  const L power = exp2_fraction(e.fraction) * shift_bits_left<Layout::mantissa_bits>(e.shifted);
   return select(e.shifted <= L(lowest), L(0), power);
 }
 

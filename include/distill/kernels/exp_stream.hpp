@@ -12,17 +12,17 @@
 #include <cstdint>
 #include <limits>
 
-#include <distill/core/options.hpp>
 #include <distill/core/scratch.hpp>
 #include <distill/core/version.hpp>
 #include <distill/kernels/exp2.hpp>
 #include <distill/kernels/lanes.hpp>
+#include <distill/kernels/memory.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {
 namespace kernels {
 
-/// Elements that are summed in the scalar type before the sum goes on in double.
+/// Elements between two looks at whether the offset still fits; one offset is kept for each.
 template <class L>
 inline constexpr std::size_t chunk_size = 32 * L::width;
 
@@ -39,12 +39,12 @@ struct KeptRow {
   /// Elements of scratch memory that a row of n needs; stores of whole lanes may run past the row's end.
   static std::size_t size(std::size_t n) {
     const std::size_t chunks = (n + chunk_size<L> - 1) / chunk_size<L>;
-    const std::size_t values_size = (n + L::width - 1) / L::width * L::width;
-    return (values_size + chunks + 15) / 16 * 16;
+    return (padded(n) + chunks + 15) / 16 * 16;
   }
-  static KeptRow at(T* memory, std::size_t n) {
-    return {memory, memory + (n + L::width - 1) / L::width * L::width};
-  }
+  static KeptRow at(T* memory, std::size_t n) { return {memory, memory + padded(n)}; }
+
+ private:
+  static std::size_t padded(std::size_t n) { return (n + L::width - 1) / L::width * L::width; }
 };
 
 /// `count` kept rows for rows of n in the calling thread's scratch memory.
@@ -120,7 +120,6 @@ struct ExpStream {
   T limit = 0;              // a larger x is beyond the headroom
 
   explicit ExpStream(double temperature) : scale(log2_e / temperature) {}
-  explicit ExpStream(const ExpScale<L>& prepared) : scale(prepared) {}
 
   /// Chooses the offset by the first number of the row that is not masked out by -infinity, -1e9 or their like. False
   /// if there is none or if it is too large: then the row is none for this sweep.
@@ -129,17 +128,12 @@ struct ExpStream {
     const T masked = static_cast<T>(-max_offset<L> / static_cast<double>(scale.c));
     for (std::size_t i = 0; i < n; ++i) {
       const T value = detail::load_scalar<T>(x + i);
-      if (value > masked) {
-        return start_at(value);
-      }
+      if (!(value > masked)) continue;
+      if (!raise_offset(value)) return false;
+      first_offset = offset;
+      return true;
     }
     return false;
-  }
-
-  bool start_at(T value) {
-    if (!raise_offset(value)) return false;
-    first_offset = offset;
-    return true;
   }
 
   bool fits(L largest) const { return !any_lane(L(limit) < largest); }
@@ -194,7 +188,7 @@ void put_row(const typename L::Scalar* values, std::size_t n, Stored* grad, bool
 inline constexpr std::size_t none = static_cast<std::size_t>(-1);
 
 /// One pass of sum_exponentials; false if the row is not ordinary.
-template <Precision precision, class L, class Stored>
+template <class L, class Stored>
 bool sum_chunks(ExpStream<L>& stream, const Stored* x, std::size_t n, std::size_t skip, KeptRow<L>* kept) {
   using T = typename L::Scalar;
   for (std::size_t begin = 0, chunk = 0; begin < n; begin += chunk_size<L>, ++chunk) {
@@ -206,7 +200,7 @@ bool sum_chunks(ExpStream<L>& stream, const Stored* x, std::size_t n, std::size_
         L value = load_up_to<L>(x + i, n - i, -infinity<T>);
         if (skip - i < L::width) value = with_lane(value, skip - i, -infinity<T>);
         largest = max(largest, value);
-        const L power = exp2<precision>(exponent(value, stream.scale));
+        const L power = exp2(exponent(value, stream.scale));
         sum.add(power);
         if (kept) store(power, kept->values + i);
       }
@@ -223,12 +217,12 @@ bool sum_chunks(ExpStream<L>& stream, const Stored* x, std::size_t n, std::size_
 
 /// The exponentials of a row are summed, and kept if `kept` is given. Element `skip` is left out. False if the row is
 /// not ordinary: then nothing that was computed counts.
-template <Precision precision, class L, class Stored>
+template <class L, class Stored>
 bool sum_exponentials(ExpStream<L>& stream, const Stored* x, std::size_t n, std::size_t skip, KeptRow<L>* kept) {
-  if (!stream.start(x, n) || !sum_chunks<precision>(stream, x, n, skip, kept)) return false;
+  if (!stream.start(x, n) || !sum_chunks(stream, x, n, skip, kept)) return false;
   if (stream.should_restart()) {
     stream.restart();
-    if (!sum_chunks<precision>(stream, x, n, skip, kept)) return false;
+    if (!sum_chunks(stream, x, n, skip, kept)) return false;
   }
   stream.finish();
   return std::isfinite(stream.sum);

@@ -64,7 +64,7 @@ inline double scalar_exp2(double x) {
   if (!(x < 1023)) return x != x ? x : std::numeric_limits<double>::infinity();
   ExpScale<L> scale(1);
   scale.set_offset(0);
-  return exp2<Precision::high>(exponent(L(x), scale)).value;
+  return exp2(exponent(L(x), scale)).value;
 }
 
 }  // namespace kernels

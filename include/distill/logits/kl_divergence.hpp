@@ -57,7 +57,7 @@ struct KlDivergence {
     detail::require_matrix(who, "student", student);
     detail::require_matrix(who, "teacher", teacher);
     detail::require_same_shape(who, "teacher", teacher, "student", student);
-    const auto grad = detail::checked_gradient(who, student, gradient, "teacher", teacher);
+    const auto grad = detail::checked_gradient(who, student, gradient, teacher);
     detail::require_weights(who, options.weights, student.rows);
 
     using S = std::remove_const_t<detail::element_t<decltype(student)>>;

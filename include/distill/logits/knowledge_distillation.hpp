@@ -64,7 +64,7 @@ struct KnowledgeDistillation {
     detail::require_matrix(who, "teacher", teacher);
     detail::require_same_shape(who, "teacher", teacher, "student", student);
     detail::require_labels(who, labels, student.rows, student.cols, ignore_label);
-    const auto grad = detail::checked_gradient(who, student, gradient, "teacher", teacher);
+    const auto grad = detail::checked_gradient(who, student, gradient, teacher);
     detail::require_weights(who, options.weights, student.rows);
 
     using S = std::remove_const_t<detail::element_t<decltype(student)>>;

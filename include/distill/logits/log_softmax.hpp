@@ -33,14 +33,14 @@ std::size_t argmax(const Stored* x, std::size_t n) {
 /// out = log(softmax(x / temperature)); out may be x. The largest class is left out of the sum of exponentials:
 /// log p_max = -log(1 + others / own) keeps its digits where p_max is nearly 1, and log p_i = (x_i - max) / T + log p_max
 /// adds numbers of one sign.
-template <Precision precision, class L, class Stored, class Out>
+template <class L, class Stored, class Out>
 void log_softmax_row(const Stored* x, std::size_t n, double temperature, Out* out) {
   using T = typename L::Scalar;
   const std::size_t top = argmax<L>(x, n);
   ExpStream<L> others(temperature);
   const T maximum = detail::load_scalar<T>(x + top);
   if (n > 1 && std::isfinite(maximum) && is_ordinary_temperature(temperature) &&
-      sum_exponentials<precision>(others, x, n, top, static_cast<KeptRow<L>*>(nullptr))) {
+      sum_exponentials(others, x, n, top, static_cast<KeptRow<L>*>(nullptr))) {
     const double own = exact_exponent(static_cast<double>(maximum), log2_e / temperature, others.offset);
     const L top_log(static_cast<T>(-scalar_log1p(others.sum * scalar_exp2(-own))));
     // of halves, so that the difference of two huge numbers does not overflow before it is divided
@@ -74,9 +74,7 @@ void log_softmax_row(const Stored* x, std::size_t n, double temperature, Out* ou
 template <class Logits, class Out>
 void log_softmax(const Logits& logits, Out&& out, double temperature = 1, const SoftmaxOptions& options = {}) {
   detail::softmax_rows("log_softmax", as_matrix(logits), as_matrix(out), temperature, options,
-                       [](auto precision, auto lanes, auto... row) {
-                         kernels::log_softmax_row<decltype(precision)::value, decltype(lanes)>(row...);
-                       });
+                       [](auto lanes, auto... row) { kernels::log_softmax_row<decltype(lanes)>(row...); });
 }
 
 /// The vector-Jacobian product of log_softmax: from d loss / d output to d loss / d logits.

@@ -19,20 +19,20 @@ inline namespace DISTILL_ABI {
 
 /// What softmax, log_softmax and their backward functions may also take.
 struct SoftmaxOptions {
-  Precision precision = Precision::standard;
+  Precision precision = Precision::standard;  ///< changes nothing at present: both meet the figures of high
   Executor executor = {};
 };
 
 namespace kernels {
 
 /// out = softmax(x / temperature); out may be x.
-template <Precision precision, class L, class Stored, class Out>
+template <class L, class Stored, class Out>
 void softmax_row(const Stored* x, std::size_t n, double temperature, Out* out) {
   using T = typename L::Scalar;
   KeptRow<L> kept[1];
   reserve_kept_rows(kept, n);
   ExpStream<L> stream(temperature);
-  if (n > 1 && is_ordinary_temperature(temperature) && sum_exponentials<precision>(stream, x, n, none, kept)) {
+  if (n > 1 && is_ordinary_temperature(temperature) && sum_exponentials(stream, x, n, none, kept)) {
     for (std::size_t begin = 0, chunk = 0; begin < n; begin += chunk_size<L>, ++chunk) {
       const Normaliser<L> normalise = stream.normaliser(1, kept[0].offsets[chunk]);
       for (std::size_t i = begin; i < std::min(n, begin + chunk_size<L>); i += L::width) {
@@ -61,10 +61,8 @@ void softmax_rows(const char* who, const MatrixView<Logits>& logits, const Matri
   require_same_shape(who, "out", out, "logits", logits);
   require_no_overlap(who, "out", out, "logits", logits, true);
   using L = kernels::Lanes<compute_t<Logits, Out>, kernels::DefaultArch>;
-  kernels::with_precision(options.precision == Precision::high, [&](auto precision) {
-    kernels::for_each_row(logits.rows, logits.cols, options.executor, [&](std::size_t i) {
-      row_kernel(precision, L{}, const_row(logits, i), std::size_t{logits.cols}, temperature, out.row(i));
-    });
+  kernels::for_each_row(logits.rows, logits.cols, options.executor, [&](std::size_t i) {
+    row_kernel(L{}, const_row(logits, i), std::size_t{logits.cols}, temperature, out.row(i));
   });
 }
 
@@ -83,9 +81,7 @@ void softmax_rows(const char* who, const MatrixView<Logits>& logits, const Matri
 template <class Logits, class Out>
 void softmax(const Logits& logits, Out&& out, double temperature = 1, const SoftmaxOptions& options = {}) {
   detail::softmax_rows("softmax", as_matrix(logits), as_matrix(out), temperature, options,
-                       [](auto precision, auto lanes, auto... row) {
-                         kernels::softmax_row<decltype(precision)::value, decltype(lanes)>(row...);
-                       });
+                       [](auto lanes, auto... row) { kernels::softmax_row<decltype(lanes)>(row...); });
 }
 
 /// The vector-Jacobian product of softmax: from d loss / d output to d loss / d logits.
