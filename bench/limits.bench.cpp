@@ -21,8 +21,7 @@ void exponentials(const float* x, std::size_t n) {
   scale.set_offset(0);
   L sum(0.0f);
   for (std::size_t i = 0; i < n; i += L::width) {
-    sum = sum + distill::kernels::exp2(
-                    distill::kernels::exponent(distill::kernels::load<L>(x + i), scale));
+    sum = sum + distill::kernels::exp2(distill::kernels::exponent(distill::kernels::load<L>(x + i), scale));
   }
   benchmark::DoNotOptimize(sum);
 }
@@ -36,7 +35,8 @@ Limits limits(std::size_t elements) {
   const std::size_t repeat = std::max<std::size_t>(1, 1000000 / elements);
   const double triad_seconds = fastest(
       [&] {
-        for (std::size_t k = 0; k < repeat; ++k) triad(m.data(), m.data() + elements, m.data() + 2 * elements, elements);
+        for (std::size_t k = 0; k < repeat; ++k)
+          triad(m.data(), m.data() + elements, m.data() + 2 * elements, elements);
       },
       1);
   alignas(64) static float x[2048] = {};

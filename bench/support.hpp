@@ -57,9 +57,9 @@ struct Limits {
 };
 Limits limits(std::size_t elements);
 
-/// Runs `body`, and reports its time in units of `limit`: the larger of moving the bytes of two reads and a write and of
-/// computing `exponentials` an element. Limit and loss are measured in turn, so that both meet the same machine, and the
-/// ratio is that of their medians.
+/// Runs `body`, and reports its time in units of `limit`: the larger of moving the bytes of two reads and a write and
+/// of computing `exponentials` an element. Limit and loss are measured in turn, so that both meet the same machine, and
+/// the ratio is that of their medians.
 template <class Body>
 void run(benchmark::State& state, std::size_t elements, std::size_t bytes, double exponentials, const Body& body) {
   std::vector<double> seconds, limit_seconds;

@@ -45,8 +45,8 @@ double ulp_error(float value, long double exact) {
   return std::abs(static_cast<double>(value - exact)) / ulp;
 }
 
-/// The softmax of a float row as PyTorch's CPU kernel computes it: x / T rounded, minus the maximum, exponentials summed
-/// in float, divided. The exponential here is correctly rounded, which flatters it.
+/// The softmax of a float row as PyTorch's CPU kernel computes it: x / T rounded, minus the maximum, exponentials
+/// summed in float, divided. The exponential here is correctly rounded, which flatters it.
 std::vector<float> softmax_in_float(const std::vector<float>& x, double temperature) {
   std::vector<float> out(x.size());
   const auto t = static_cast<float>(temperature);
@@ -90,8 +90,9 @@ Worst measure(Precision precision) {
             teacher[i] = 4 * normal(random);
             student[i] = kind == Student::random ? 4 * normal(random)
                          : kind == Student::wide ? 40 * normal(random)
-                         : kind == Student::near ? teacher[i] + static_cast<float>(0.0015 * temperature) * normal(random)
-                                                 : teacher[i];
+                         : kind == Student::near
+                             ? teacher[i] + static_cast<float>(0.0015 * temperature) * normal(random)
+                             : teacher[i];
           }
           const MatrixView s{student.data(), 1, cols};
           const MatrixView t{teacher.data(), 1, cols};
@@ -125,7 +126,8 @@ Worst measure(Precision precision) {
           long double exact = 0;
           for (std::size_t i = 0; i < cols; ++i) {
             const long double d = p.log_p[i] - q.log_p[i];
-            exact += p.p[i] * (std::abs(d) < 1e-3L ? d * d / 2 - d * d * d / 6 + d * d * d * d / 24 : std::expm1(-d) + d);
+            exact +=
+                p.p[i] * (std::abs(d) < 1e-3L ? d * d / 2 - d * d * d / 6 + d * d * d * d / 24 : std::expm1(-d) + d);
           }
           const double error = std::abs(static_cast<double>(value - exact));
           raise(worst.kl_absolute, error / std::max(1.0, static_cast<double>(exact)));
@@ -186,10 +188,11 @@ TEST_CASE("float: the published accuracy") {
   const Worst standard = measure(Precision::standard);
   const Worst high = measure(Precision::high);
   std::printf("\n| %-52s | %9s | %9s | %9s | %9s |\n", "float, worst seen", "standard", "bound", "high", "bound");
-  std::printf("|------------------------------------------------------|-----------|-----------|-----------|-----------|\n");
-#define DISTILL_ROW(what, field, bound_standard, bound_high)                        \
-  print(what, standard.field, bound_standard, high.field, bound_high);              \
-  CHECK(standard.field <= bound_standard);                                          \
+  std::printf(
+      "|------------------------------------------------------|-----------|-----------|-----------|-----------|\n");
+#define DISTILL_ROW(what, field, bound_standard, bound_high)           \
+  print(what, standard.field, bound_standard, high.field, bound_high); \
+  CHECK(standard.field <= bound_standard);                             \
   CHECK(high.field <= bound_high)
   DISTILL_ROW("softmax, ULP", softmax_ulp, 4, 4);
   DISTILL_ROW("the same in plain float, ULP (as PyTorch computes it)", softmax_in_float_ulp, INFINITY, INFINITY);

@@ -74,8 +74,7 @@ void check_others(support::Kind kind) {
     CAPTURE(n);
     for (const double smoothing : {0.0, 0.2}) {
       const reference::Result ce = reference::cross_entropy(scores.student.row(0), label, smoothing);
-      const double loss =
-          distill::kernels::cross_entropy_row<L, T>(s, n, label, smoothing, 1, out.data(), false);
+      const double loss = distill::kernels::cross_entropy_row<L, T>(s, n, label, smoothing, 1, out.data(), false);
       CHECK(std::abs(loss - static_cast<double>(ce.loss)) <=
             Tolerance::value * std::max(1.0, static_cast<double>(ce.loss)));
       CHECK(worst(out, ce.gradient) <= Tolerance::gradient);

@@ -98,8 +98,7 @@ void require_labels(const char* who, const LabelsView<L>& labels, std::size_t ro
 
 /// What the caller passed as `grad`, checked: writable, of the student's type and shape, and clear of the teacher.
 template <class Student, class Grad, class... Teacher>
-auto checked_gradient(const char* who, const MatrixView<Student>& student, Grad&& grad,
-                      const Teacher&... teacher) {
+auto checked_gradient(const char* who, const MatrixView<Student>& student, Grad&& grad, const Teacher&... teacher) {
   using Scalar = std::remove_const_t<Student>;
   auto target = gradient_target<Scalar>(grad);
   static_assert(std::is_same_v<decltype(target), GradientTarget<Scalar>>,

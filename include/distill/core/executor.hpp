@@ -15,7 +15,8 @@ class LoopBody {
  public:
   template <class F, class = std::enable_if_t<!std::is_same_v<std::decay_t<F>, LoopBody>>>
   LoopBody(const F& body) noexcept
-      : object_(std::addressof(body)), call_([](const void* object, std::size_t i) { (*static_cast<const F*>(object))(i); }) {}
+      : object_(std::addressof(body)),
+        call_([](const void* object, std::size_t i) { (*static_cast<const F*>(object))(i); }) {}
 
   void operator()(std::size_t i) const { call_(object_, i); }
 

@@ -23,7 +23,8 @@ enum class Precision {
   high,      ///< for comparing models and publishing numbers: relative accuracy also where student and teacher agree
 };
 
-/// What a call may also take; pass it last: `kl(student, teacher, grad, {.weights = w})`. Fields are only ever appended.
+/// What a call may also take; pass it last: `kl(student, teacher, grad, {.weights = w})`. Fields are only ever
+/// appended.
 struct RowOptions {
   /// [rows] >= 0, or null for all 1. A row of weight 0 is ignored: never read, its loss and gradient are 0.
   const float* weights = nullptr;

@@ -61,7 +61,9 @@ inline void release_scratch() noexcept {
 }
 
 /// The bytes of scratch memory that the calling thread holds.
-inline std::size_t scratch_bytes() noexcept { return detail::scratch().rows.size() + detail::scratch().losses.size(); }
+inline std::size_t scratch_bytes() noexcept {
+  return detail::scratch().rows.size() + detail::scratch().losses.size();
+}
 
 }  // namespace DISTILL_ABI
 }  // namespace distill

@@ -11,7 +11,8 @@
 #define DISTILL_VERSION_STRING "0.1.0"
 
 #if defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__ && !defined(DISTILL_ALLOW_FINITE_MATH)
-#error "distill: -ffinite-math-only (part of -ffast-math) breaks the handling of NaN and infinity; add \
+#error \
+    "distill: -ffinite-math-only (part of -ffast-math) breaks the handling of NaN and infinity; add \
 -fno-finite-math-only, or define DISTILL_ALLOW_FINITE_MATH if no input ever holds either"
 #endif
 

@@ -112,12 +112,13 @@ auto as_matrix(M&& matrix) {
                   "distill: this matrix is column-major. If each COLUMN is a sample, write samples_in_columns(m); if "
                   "each row is, hold it as Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>");
     detail::require_unit_inner_stride(matrix);
-    return MatrixView<std::remove_reference_t<decltype(*matrix.data())>>{
-        matrix.data(), matrix.rows(), matrix.cols(), matrix.outerStride()};
+    return MatrixView<std::remove_reference_t<decltype(*matrix.data())>>{matrix.data(), matrix.rows(), matrix.cols(),
+                                                                         matrix.outerStride()};
   } else {
-    static_assert(detail::always_false<M>,
-                  "distill: not a matrix that can be viewed. Pass MatrixView{pointer, rows, cols}, or Eigen's row-major "
-                  "matrix, map or block; evaluate an expression such as a + b into a matrix first");
+    static_assert(
+        detail::always_false<M>,
+        "distill: not a matrix that can be viewed. Pass MatrixView{pointer, rows, cols}, or Eigen's row-major "
+        "matrix, map or block; evaluate an expression such as a + b into a matrix first");
     return MatrixView<const float>{};
   }
 }
@@ -130,11 +131,11 @@ auto samples_in_columns(M&& matrix) {
     static_assert(!bool(Matrix::IsRowMajor),
                   "distill: samples_in_columns() takes a column-major matrix; pass a row-major one as it is");
     detail::require_unit_inner_stride(matrix);
-    return MatrixView<std::remove_reference_t<decltype(*matrix.data())>>{
-        matrix.data(), matrix.cols(), matrix.rows(), matrix.outerStride()};
+    return MatrixView<std::remove_reference_t<decltype(*matrix.data())>>{matrix.data(), matrix.cols(), matrix.rows(),
+                                                                         matrix.outerStride()};
   } else if constexpr (detail::is_armadillo_like<M>::value) {
-    return MatrixView<std::remove_reference_t<decltype(*matrix.memptr())>>{
-        matrix.memptr(), matrix.n_cols, matrix.n_rows};
+    return MatrixView<std::remove_reference_t<decltype(*matrix.memptr())>>{matrix.memptr(), matrix.n_cols,
+                                                                           matrix.n_rows};
   } else {
     static_assert(detail::always_false<M>,
                   "distill: samples_in_columns() takes Eigen's column-major matrix, map or block, or Armadillo's");
@@ -160,9 +161,10 @@ auto as_labels(const L& labels) {
     }
     return LabelsView<Label>{labels.data(), labels.size()};
   } else {
-    static_assert(detail::always_false<L>,
-                  "distill: not labels that can be viewed. Pass LabelsView{pointer, size}, or something contiguous with "
-                  "data() and size() that holds integers");
+    static_assert(
+        detail::always_false<L>,
+        "distill: not labels that can be viewed. Pass LabelsView{pointer, size}, or something contiguous with "
+        "data() and size() that holds integers");
     return LabelsView<int>{};
   }
 }

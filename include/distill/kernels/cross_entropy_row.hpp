@@ -44,8 +44,8 @@ double exact_cross_entropy_row(const Stored* x, std::size_t n, std::size_t label
 
 /// (1 - smoothing) * -log q_label + smoothing * mean(-log q); the gradient times `scale` goes to `grad` if not null.
 template <class L, class Stored>
-double cross_entropy_row(const Stored* x, std::size_t n, std::size_t label, double smoothing, double scale, Stored* grad,
-                         bool accumulate) {
+double cross_entropy_row(const Stored* x, std::size_t n, std::size_t label, double smoothing, double scale,
+                         Stored* grad, bool accumulate) {
   using T = typename L::Scalar;
   const T own = detail::load_scalar<T>(x + label);
   KeptRow<L> kept[1];

@@ -197,8 +197,8 @@ class DistillationRow {
     return true;
   }
 
-  /// The value is the difference between the mean log-ratio and that of the normalisers, both taken relative to `shift_`.
-  /// Where that is too far away to leave a small value its digits, it moves, and the row is to be done again.
+  /// The value is the difference between the mean log-ratio and that of the normalisers, both taken relative to
+  /// `shift_`. Where that is too far away to leave a small value its digits, it moves, and the row is to be done again.
   bool recentre() {
     const double mean = teacher_.weighted_sum / teacher_.sum;
     if (!(std::abs(mean) > 2) || !(std::abs(mean) <= max_offset<L>)) return false;
@@ -218,8 +218,7 @@ class DistillationRow {
 
   double kl_from_sums() const {
     const double offsets = shift_ - (teacher_.offset - student_.offset);
-    const double kl =
-        ln_2 * (teacher_.weighted_sum / teacher_.sum + offsets) - scalar_log(teacher_.sum / student_.sum);
+    const double kl = ln_2 * (teacher_.weighted_sum / teacher_.sum + offsets) - scalar_log(teacher_.sum / student_.sum);
     return kl < 0 ? 0 : kl;
   }
 
@@ -230,7 +229,8 @@ class DistillationRow {
     const double soft = factors.soft * scale / temperature_;
     const double hard = factors.hard * scale;
     const double shift = log_sum_difference() * temperature_;
-    const L shift_high(static_cast<T>(shift)), shift_low(static_cast<T>(shift - static_cast<double>(static_cast<T>(shift))));
+    const L shift_high(static_cast<T>(shift)),
+        shift_low(static_cast<T>(shift - static_cast<double>(static_cast<T>(shift))));
     const L inverse_temperature(static_cast<T>(1 / temperature_));
     const KeptRow<L> student_kept = kept_[0], teacher_kept = kept_[1], hard_kept = kept_[streams - 1];
     const Student* const x_student = x_student_;
@@ -242,7 +242,8 @@ class DistillationRow {
       const double unit = sums_nonnegative_terms ? 1 : soft;
       const Normaliser<L> student_unit = student_.normaliser(unit, kept_[0].offsets[chunk]);
       const Normaliser<L> teacher_unit = teacher_.normaliser(unit, kept_[1].offsets[chunk]);
-      const Normaliser<L> hard_unit = has_label ? hard_.normaliser(hard, kept_[streams - 1].offsets[chunk]) : Normaliser<L>(0);
+      const Normaliser<L> hard_unit =
+          has_label ? hard_.normaliser(hard, kept_[streams - 1].offsets[chunk]) : Normaliser<L>(0);
       const L soft_factor(static_cast<T>(soft));
       L kl_sum(T(0));
       for (std::size_t i = begin; i < end; i += L::width) {

@@ -48,8 +48,9 @@ struct FloatLayout<double> {
 
 /// How large |x*c| and |offset| may be: 2^20 (double: 2^48) with FMA, 2^12 (2^25) without.
 template <class L>
-inline constexpr double max_offset = has_fma<typename L::Arch> ? FloatLayout<typename L::Scalar>::max_offset
-                                                               : FloatLayout<typename L::Scalar>::max_offset_without_fma;
+inline constexpr double max_offset =
+    has_fma<typename L::Arch> ? FloatLayout<typename L::Scalar>::max_offset
+                              : FloatLayout<typename L::Scalar>::max_offset_without_fma;
 
 inline constexpr double log2_e = 1.44269504088896340736;
 inline constexpr double ln_2 = 0.693147180559945309417;
@@ -131,7 +132,8 @@ template <class L>
 L exp2(const Exponent<L>& e) {
   using Layout = FloatLayout<typename L::Scalar>;
   // Up to here the exponent field is 0 or has wrapped around; the comparison is false for NaN, which goes on.
-  constexpr auto lowest = static_cast<typename L::Scalar>(1.5 * static_cast<double>(std::int64_t{1} << Layout::mantissa_bits));
+  constexpr auto lowest =
+      static_cast<typename L::Scalar>(1.5 * static_cast<double>(std::int64_t{1} << Layout::mantissa_bits));
   const L power = exp2_fraction(e.fraction) * shift_bits_left<Layout::mantissa_bits>(e.shifted);
   return select(e.shifted <= L(lowest), L(0), power);
 }

@@ -57,7 +57,9 @@ void reserve_kept_rows(KeptRow<L> (&rows)[count], std::size_t n) {
 }
 
 /// Temperatures outside make the fast sweeps inaccurate; such rows are computed by exact_row.hpp.
-inline bool is_ordinary_temperature(double temperature) { return temperature >= 0x1p-40 && temperature <= 1024; }
+inline bool is_ordinary_temperature(double temperature) {
+  return temperature >= 0x1p-40 && temperature <= 1024;
+}
 
 /// A sum in lanes that carries its rounding errors along (Kahan): as good as a sum in twice the precision.
 template <class L>
@@ -148,8 +150,8 @@ struct ExpStream {
     return Normaliser<L>(lowered(factor / sum, offset - static_cast<double>(chunk_offset)));
   }
 
-  /// Whether the offset rose so far during the row that normalisers of its first chunks would be subnormal; then the row
-  /// is to be summed once more, from the offset now known.
+  /// Whether the offset rose so far during the row that normalisers of its first chunks would be subnormal; then the
+  /// row is to be summed once more, from the offset now known.
   bool should_restart() const { return offset - first_offset > 64; }
   void restart() {
     lanes = {};

@@ -1,4 +1,5 @@
-// The only place that names xsimd: W numbers at a time, for xsimd 8.1 to 14.3, and one at a time where there is no SIMD.
+// The only place that names xsimd: W numbers at a time, for xsimd 8.1 to 14.3, and one at a time where there is no
+// SIMD.
 #pragma once
 
 #include <cstddef>
@@ -96,7 +97,9 @@ template <class T>
 Lanes<T, ScalarArch> select(bool mask, Lanes<T, ScalarArch> yes, Lanes<T, ScalarArch> no) {
   return mask ? yes : no;
 }
-inline bool any_lane(bool mask) { return mask; }
+inline bool any_lane(bool mask) {
+  return mask;
+}
 template <class T>
 T reduce_add(Lanes<T, ScalarArch> x) {
   return x.value;

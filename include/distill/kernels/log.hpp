@@ -50,7 +50,9 @@ Lanes<T, Arch> log(Lanes<T, Arch> x) {
   return select(x < infinite, finite, x);
 }
 
-inline double scalar_log(double x) { return log(Lanes<double, ScalarArch>(x)).value; }
+inline double scalar_log(double x) {
+  return log(Lanes<double, ScalarArch>(x)).value;
+}
 
 /// log(1 + x) for x >= 0, with the digits that 1 + x loses
 inline double scalar_log1p(double x) {

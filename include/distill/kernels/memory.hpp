@@ -162,8 +162,8 @@ void store_masked(L, typename L::Scalar*, std::size_t) = delete;
 #endif
 
 template <class L, class Stored>
-inline constexpr bool converts_natively =
-    converts_two_bytes<L> && (detail::format_of<Stored> == Format::float16 || detail::format_of<Stored> == Format::brain16);
+inline constexpr bool converts_natively = converts_two_bytes<L> && (detail::format_of<Stored> == Format::float16 ||
+                                                                    detail::format_of<Stored> == Format::brain16);
 
 }  // namespace shim
 

@@ -41,9 +41,9 @@ void clear_row(const GradientTarget<T>& grad, std::size_t i) {
   for (std::size_t j = 0; j < grad.view.cols; ++j) detail::store_scalar(grad.view.row(i) + j, 0.0f);
 }
 
-/// Reduces the rows' losses to one number. `row_loss(i, factor)` returns the loss of row i and writes its gradient times
-/// `factor`; it is not called for rows that `is_ignored(i)` or that have weight 0. Losses are summed in row order,
-/// whatever the executor did, so the total does not depend on it.
+/// Reduces the rows' losses to one number. `row_loss(i, factor)` returns the loss of row i and writes its gradient
+/// times `factor`; it is not called for rows that `is_ignored(i)` or that have weight 0. Losses are summed in row
+/// order, whatever the executor did, so the total does not depend on it.
 template <class Grad, class IsIgnored, class RowLoss>
 double reduce_rows(std::size_t rows, std::size_t cols, const GradientTarget<Grad>& grad, const RowOptions& options,
                    Reduction reduction, double weight, const IsIgnored& is_ignored, const RowLoss& row_loss) {

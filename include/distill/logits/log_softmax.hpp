@@ -31,8 +31,8 @@ std::size_t argmax(const Stored* x, std::size_t n) {
 }
 
 /// out = log(softmax(x / temperature)); out may be x. The largest class is left out of the sum of exponentials:
-/// log p_max = -log(1 + others / own) keeps its digits where p_max is nearly 1, and log p_i = (x_i - max) / T + log p_max
-/// adds numbers of one sign.
+/// log p_max = -log(1 + others / own) keeps its digits where p_max is nearly 1, and log p_i = (x_i - max) / T + log
+/// p_max adds numbers of one sign.
 template <class L, class Stored, class Out>
 void log_softmax_row(const Stored* x, std::size_t n, double temperature, Out* out) {
   using T = typename L::Scalar;
@@ -64,10 +64,12 @@ void log_softmax_row(const Stored* x, std::size_t n, double temperature, Out* ou
 /// Logarithm of the softmax of each row at a temperature.
 ///
 /// Formula     out_ij = logits_ij / T - log sum_k exp(logits_ik / T)
-/// Shapes      logits, out: rows x cols, float, double, half or bfloat16, each its own; out may be exactly logits' memory
-/// Ranges      temperature > 0 and finite; out in [-infinity, 0]. -infinity gives -infinity. A row with NaN or +infinity,
+/// Shapes      logits, out: rows x cols, float, double, half or bfloat16, each its own; out may be exactly logits'
+/// memory Ranges      temperature > 0 and finite; out in [-infinity, 0]. -infinity gives -infinity. A row with NaN or
+/// +infinity,
 ///             or with nothing but -infinity, gives NaN
-/// Throws      std::invalid_argument on shapes that differ, 0 columns, null, a stride below cols, overlap, a temperature
+/// Throws      std::invalid_argument on shapes that differ, 0 columns, null, a stride below cols, overlap, a
+/// temperature
 ///             out of range; before anything is written
 /// Accuracy    float: <= 4 ULP in both precisions, also for classes whose probability is nearly 1
 /// Cost        three sweeps over logits, one write of out; no scratch

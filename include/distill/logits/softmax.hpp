@@ -71,10 +71,12 @@ void softmax_rows(const char* who, const MatrixView<Logits>& logits, const Matri
 /// Softmax of each row at a temperature.
 ///
 /// Formula     out_ij = exp(logits_ij / T) / sum_k exp(logits_ik / T)
-/// Shapes      logits, out: rows x cols, float, double, half or bfloat16, each its own; out may be exactly logits' memory
-/// Ranges      temperature > 0 and finite; out in [0, 1], rows sum to 1. -infinity gives 0. A row with NaN or +infinity,
+/// Shapes      logits, out: rows x cols, float, double, half or bfloat16, each its own; out may be exactly logits'
+/// memory Ranges      temperature > 0 and finite; out in [0, 1], rows sum to 1. -infinity gives 0. A row with NaN or
+/// +infinity,
 ///             or with nothing but -infinity, gives NaN
-/// Throws      std::invalid_argument on shapes that differ, 0 columns, null, a stride below cols, overlap, a temperature
+/// Throws      std::invalid_argument on shapes that differ, 0 columns, null, a stride below cols, overlap, a
+/// temperature
 ///             out of range; before anything is written
 /// Accuracy    float: <= 4 ULP for results of at least 2^-126, in both precisions; smaller ones may be 0
 /// Cost        one read of logits, one write of out; scratch: one row
@@ -94,7 +96,8 @@ void softmax(const Logits& logits, Out&& out, double temperature = 1, const Soft
 template <class Output, class GradOutput, class GradLogits>
 void softmax_backward(const Output& output, const GradOutput& grad_output, GradLogits&& grad_logits,
                       double temperature = 1, const SoftmaxOptions& options = {}) {
-  detail::backward("softmax_backward", as_matrix(output), as_matrix(grad_output), grad_logits, temperature, options.executor,
+  detail::backward("softmax_backward", as_matrix(output), as_matrix(grad_output), grad_logits, temperature,
+                   options.executor,
                    [](auto lanes, auto... row) { kernels::softmax_backward_row<decltype(lanes)>(row...); });
 }
 
