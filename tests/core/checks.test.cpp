@@ -95,7 +95,7 @@ TEST_CASE("a matrix's size must fit into memory") {
   float data[12] = {};
   const std::size_t most = static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max());
   const auto check = [&](std::size_t rows, std::size_t cols, std::size_t stride) {
-    distill::detail::require_matrix("f", "m", MatrixView{data, rows, cols, stride});
+    distill::detail::require_view("f", "m", MatrixView{data, rows, cols, stride});
   };
   check(3, 4, 4);
   check(1, most / 4, most / 4);

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <limits>
 #include <type_traits>
+#include <utility>
 
 #include <distill/core/error.hpp>
 #include <distill/core/gradient.hpp>
@@ -18,7 +19,7 @@ inline namespace DISTILL_ABI {
 namespace detail {
 
 template <class T>
-void require_matrix(const char* who, const char* name, const MatrixView<T>& m) {
+void require_view(const char* who, const char* name, const MatrixView<T>& m) {
   static_assert(format_of<T> != Format::unsupported,
                 "distill: scalars are float, double, half or bfloat16 (or a two-byte type that StorageFormat knows)");
   if (m.cols == 0) fail(who, name, " has 0 columns, expected at least 1");
@@ -29,6 +30,52 @@ void require_matrix(const char* who, const char* name, const MatrixView<T>& m) {
   }
   if (m.row_stride > static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max()) / sizeof(T) / m.rows) {
     fail(who, name, " has ", m.rows, " rows of stride ", m.row_stride, ", expected a size that fits into memory");
+  }
+}
+
+/// Besides what a matrix needs: strides that keep the elements apart, so that a gradient can be written.
+template <class T>
+void require_view(const char* who, const char* name, const FeatureMapView<T>& m) {
+  static_assert(format_of<T> != Format::unsupported,
+                "distill: scalars are float, double, half or bfloat16 (or a two-byte type that StorageFormat knows)");
+  if (m.channels == 0) fail(who, name, " has 0 channels, expected at least 1");
+  if (m.height == 0 || m.width == 0) {
+    fail(who, name, " has maps of ", m.height, " x ", m.width, ", expected at least 1 x 1");
+  }
+  if (m.batch == 0) return;
+  struct Dimension {
+    std::size_t size, stride;
+  };
+  Dimension inner{m.height * m.width, m.position_stride}, outer{m.channels, m.channel_stride};
+  constexpr std::size_t largest = static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max()) / sizeof(T);
+  if (m.height > largest / m.width || m.channels > largest / inner.size) {
+    fail(who, name, " has ", m.channels, " maps of ", m.height, " x ", m.width, ", expected a size that fits into memory");
+  }
+  if (inner.stride > outer.stride && outer.size > 1) std::swap(inner, outer);
+  std::size_t reach = 1;  // elements from the first to the last so far
+  for (const Dimension d : {inner, outer, Dimension{m.batch, m.batch_stride}}) {
+    if (d.size == 1) continue;
+    if (d.stride < reach) {
+      fail(who, name, " has strides ", m.batch_stride, " (batch), ", m.channel_stride, " (channel), ", m.position_stride,
+           " (position), expected strides that keep its elements apart");
+    }
+    if (d.stride > (largest - reach) / (d.size - 1)) {
+      fail(who, name, " has strides beyond memory: ", m.batch_stride, " (batch), ", m.channel_stride, " (channel), ",
+           m.position_stride, " (position)");
+    }
+    reach += (d.size - 1) * d.stride;
+  }
+  if (m.data == nullptr) {
+    fail(who, name, " is null, expected ", m.batch, " x ", m.channels, " x ", m.height, " x ", m.width, " elements");
+  }
+}
+
+template <class A, class B>
+void require_same_shape(const char* who, const char* a_name, const FeatureMapView<A>& a, const char* b_name,
+                        const FeatureMapView<B>& b) {
+  if (a.batch != b.batch || a.channels != b.channels || a.height != b.height || a.width != b.width) {
+    fail(who, a_name, " is ", a.batch, " x ", a.channels, " x ", a.height, " x ", a.width, ", ", b_name, " is ", b.batch,
+         " x ", b.channels, " x ", b.height, " x ", b.width);
   }
 }
 
@@ -72,6 +119,28 @@ void require_no_overlap(const char* who, const char* grad_name, const MatrixView
   }
 }
 
+/// The maps as rows of neighbours in memory: exact for the usual orders, else each sample from its first element to its
+/// last.
+template <class T>
+MatrixView<T> memory_rows(const FeatureMapView<T>& m) {
+  const std::size_t positions = m.height * m.width;
+  if (m.channel_stride == 1 && (m.batch == 1 || m.batch_stride == positions * m.position_stride)) {
+    return {m.data, m.batch * positions, m.channels, m.position_stride};
+  }
+  if (m.position_stride == 1 && (m.batch == 1 || m.batch_stride == m.channels * m.channel_stride)) {
+    return {m.data, m.batch * m.channels, positions, m.channel_stride};
+  }
+  return {m.data, m.batch, (m.channels - 1) * m.channel_stride + (positions - 1) * m.position_stride + 1, m.batch_stride};
+}
+
+template <class G, class T>
+void require_no_overlap(const char* who, const char* grad_name, const FeatureMapView<G>& grad, const char* name,
+                        const FeatureMapView<T>& input, bool in_place) {
+  const bool same_layout = grad.position_stride == input.position_stride && grad.channel_stride == input.channel_stride &&
+                           grad.batch_stride == input.batch_stride;
+  require_no_overlap(who, grad_name, memory_rows(grad), name, memory_rows(input), in_place && same_layout);
+}
+
 /// Compares values, not bit patterns: no unsigned label equals a negative `ignore_label`.
 template <class L>
 bool is_ignored(L label, std::int64_t ignore_label) {
@@ -97,14 +166,15 @@ void require_labels(const char* who, const LabelsView<L>& labels, std::size_t ro
 }
 
 /// What the caller passed as `grad`, checked: writable, of the student's type and shape, and clear of the teacher.
+/// Student is a MatrixView or a FeatureMapView.
 template <class Student, class Grad, class... Teacher>
-auto checked_gradient(const char* who, const MatrixView<Student>& student, Grad&& grad, const Teacher&... teacher) {
-  using Scalar = std::remove_const_t<Student>;
-  auto target = gradient_target<Scalar>(grad);
-  static_assert(std::is_same_v<decltype(target), GradientTarget<Scalar>>,
-                "distill: the gradient must be writable and of the student's scalar type");
+auto checked_gradient(const char* who, const Student& student, Grad&& grad, const Teacher&... teacher) {
+  using Target = GradientTarget<writable_t<Student>>;
+  auto target = gradient_target<writable_t<Student>>(grad);
+  static_assert(std::is_same_v<decltype(target), Target>,
+                "distill: the gradient must be writable and of the student's kind of view and scalar type");
   if constexpr (!std::is_same_v<std::decay_t<Grad>, NoGradient>) {
-    require_matrix(who, "grad", target.view);
+    require_view(who, "grad", target.view);
     require_same_shape(who, "grad", target.view, "student", student);
     require_no_overlap(who, "grad", target.view, "student", student, true);
     (require_no_overlap(who, "grad", target.view, "teacher", teacher, false), ...);

@@ -9,18 +9,18 @@
 namespace distill {
 inline namespace DISTILL_ABI {
 
-/// A matrix that receives a gradient.
-template <class T>
+/// A view that receives a gradient.
+template <class View>
 struct GradientTarget {
-  MatrixView<T> view;
+  View view;
   bool accumulate = false;
 };
 
 /// Says that the gradient is to be added to what `grad` holds: `kl(student, teacher, add_to(grad))`.
-template <class M>
-auto add_to(M&& grad) {
-  const auto view = as_matrix(grad);
-  return GradientTarget<std::remove_reference_t<decltype(*view.data)>>{view, true};
+template <class G>
+auto add_to(G&& grad) {
+  const auto view = detail::as_view(grad);
+  return GradientTarget<std::remove_const_t<decltype(view)>>{view, true};
 }
 
 namespace detail {
@@ -30,20 +30,20 @@ struct NoGradient {};
 
 template <class T>
 struct is_gradient_target : std::false_type {};
-template <class T>
-struct is_gradient_target<GradientTarget<T>> : std::true_type {};
+template <class View>
+struct is_gradient_target<GradientTarget<View>> : std::true_type {};
 
-/// What a caller passed as `grad`, as a GradientTarget. NoGradient becomes one of null.
-template <class Scalar, class Grad>
+/// What a caller passed as `grad`, as a GradientTarget. NoGradient becomes one of an empty View.
+template <class View, class Grad>
 auto gradient_target(Grad&& grad) {
   using G = std::decay_t<Grad>;
   if constexpr (std::is_same_v<G, NoGradient>) {
-    return GradientTarget<Scalar>{};
+    return GradientTarget<View>{};
   } else if constexpr (is_gradient_target<G>::value) {
     return grad;
   } else {
-    const auto view = as_matrix(grad);
-    return GradientTarget<std::remove_reference_t<decltype(*view.data)>>{view, false};
+    const auto view = as_view(grad);
+    return GradientTarget<std::remove_const_t<decltype(view)>>{view, false};
   }
 }
 

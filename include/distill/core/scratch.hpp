@@ -43,8 +43,9 @@ class ScratchBuffer {
 };
 
 struct Scratch {
-  ScratchBuffer rows;    // a kernel's exponentials
-  ScratchBuffer losses;  // the rows' losses, where an executor computes them out of order
+  ScratchBuffer rows;      // what a kernel keeps of a row
+  ScratchBuffer losses;    // the rows' losses, where an executor computes them out of order
+  ScratchBuffer products;  // projected rows
 };
 
 inline Scratch& scratch() {
@@ -58,11 +59,13 @@ inline Scratch& scratch() {
 inline void release_scratch() noexcept {
   detail::scratch().rows.release();
   detail::scratch().losses.release();
+  detail::scratch().products.release();
 }
 
 /// The bytes of scratch memory that the calling thread holds.
 inline std::size_t scratch_bytes() noexcept {
-  return detail::scratch().rows.size() + detail::scratch().losses.size();
+  const detail::Scratch& buffers = detail::scratch();
+  return buffers.rows.size() + buffers.losses.size() + buffers.products.size();
 }
 
 }  // namespace DISTILL_ABI

@@ -21,7 +21,7 @@ struct Extent {
   template <class I, class = std::enable_if_t<std::is_integral_v<I>>>
   constexpr Extent(I size) : value(static_cast<std::size_t>(size)) {
     if constexpr (std::is_signed_v<I>) {
-      if (size < 0) detail::fail("MatrixView", "a size is ", size, ", expected at least 0");
+      if (size < 0) detail::fail("view", "a size is ", size, ", expected at least 0");
     }
   }
   constexpr operator std::size_t() const noexcept { return value; }
@@ -44,6 +44,33 @@ MatrixView(T*, Rows, Cols) -> MatrixView<T>;
 template <class T, class Rows, class Cols, class Stride>
 MatrixView(T*, Rows, Cols, Stride) -> MatrixView<T>;
 
+/// Feature maps in the caller's memory: for each of `batch` samples `channels` maps of height x width positions (for a
+/// sequence: its length x 1). Channel c of sample n at position p = y * width + x is
+/// data[n * batch_stride + c * channel_stride + p * position_stride].
+/// `FeatureMapView{data, n, c, h, w}` is N x C x H x W, and nhwc(data, n, h, w, c) the other usual order; set strides by
+/// name for anything else, such as some channels of a larger map.
+template <class T>
+struct FeatureMapView {
+  T* data = nullptr;
+  Extent batch;
+  Extent channels;
+  Extent height;
+  Extent width = 1;
+  Extent position_stride = 1;
+  Extent channel_stride = height * width * position_stride;
+  Extent batch_stride = channels * height * width;
+
+  std::size_t positions() const noexcept { return height * width; }
+};
+template <class T, class... Sizes>
+FeatureMapView(T*, Sizes...) -> FeatureMapView<T>;
+
+/// Maps in the order N x H x W x C: the channels of a position are neighbours in memory.
+template <class T>
+FeatureMapView<T> nhwc(T* data, Extent batch, Extent height, Extent width, Extent channels) {
+  return {data, batch, channels, height, width, channels, 1};
+}
+
 /// Class indices in the caller's memory, one a row; any integer type.
 template <class T>
 struct LabelsView {
@@ -62,6 +89,11 @@ template <class T>
 struct is_matrix_view : std::false_type {};
 template <class T>
 struct is_matrix_view<MatrixView<T>> : std::true_type {};
+
+template <class T>
+struct is_feature_map_view : std::false_type {};
+template <class T>
+struct is_feature_map_view<FeatureMapView<T>> : std::true_type {};
 
 template <class T>
 struct is_labels_view : std::false_type {};
@@ -123,6 +155,15 @@ auto as_matrix(M&& matrix) {
   }
 }
 
+/// A view of `maps`: a FeatureMapView.
+template <class M>
+auto as_feature_map(const M& maps) {
+  static_assert(detail::is_feature_map_view<M>::value,
+                "distill: not feature maps. Pass FeatureMapView{pointer, batch, channels, height, width} for N x C x H x W, "
+                "or nhwc(pointer, batch, height, width, channels)");
+  return maps;
+}
+
 /// A view of a column-major matrix (Eigen's default; Armadillo's) in which each column is a sample.
 template <class M>
 auto samples_in_columns(M&& matrix) {
@@ -171,8 +212,54 @@ auto as_labels(const L& labels) {
 
 namespace detail {
 
+/// Whether V is a view that gradients can be written to, besides the matrices that as_matrix() knows.
+template <class V>
+struct is_gradient_view : is_feature_map_view<V> {};
+
+/// Whatever a gradient can be written to, as a view.
+template <class V>
+auto as_view(V&& v) {
+  if constexpr (is_gradient_view<std::decay_t<V>>::value) {
+    return v;
+  } else {
+    return as_matrix(v);
+  }
+}
+
+/// A vector as a matrix of one row: anything contiguous with data() and size(), or a MatrixView.
+template <class V>
+auto as_row(V&& v) {
+  using Vector = std::remove_cv_t<std::remove_reference_t<V>>;
+  if constexpr (is_matrix_view<Vector>::value) {
+    return v;
+  } else {
+    static_assert(is_contiguous_range<V>::value,
+                  "distill: not a vector that can be viewed. Pass MatrixView{pointer, 1, size}, or something contiguous "
+                  "with data() and size()");
+    if constexpr (is_eigen_like<V>::value) {
+      if (v.rows() != 1 && v.cols() != 1) fail("as_row", "a ", v.rows(), " x ", v.cols(), " matrix, expected a vector");
+      require_unit_inner_stride(v);
+    }
+    return MatrixView<std::remove_reference_t<decltype(*v.data())>>{v.data(), 1, v.size()};
+  }
+}
+
 template <class View>
 using element_t = std::remove_reference_t<decltype(*std::declval<const View&>().data)>;
+
+/// The view of writable elements that goes with a view.
+template <class View>
+struct writable;
+template <class T>
+struct writable<MatrixView<T>> {
+  using type = MatrixView<std::remove_const_t<T>>;
+};
+template <class T>
+struct writable<FeatureMapView<T>> {
+  using type = FeatureMapView<std::remove_const_t<T>>;
+};
+template <class View>
+using writable_t = typename writable<View>::type;
 
 template <class T>
 const T* const_row(const MatrixView<T>& m, std::size_t i) noexcept {

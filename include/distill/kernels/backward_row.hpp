@@ -1,7 +1,6 @@
 // Rows of the vector-Jacobian products of softmax and log_softmax.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 
 #include <distill/core/checks.hpp>
@@ -9,23 +8,11 @@
 #include <distill/core/version.hpp>
 #include <distill/kernels/exp_stream.hpp>
 #include <distill/kernels/rows.hpp>
+#include <distill/kernels/sum_row.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {
 namespace kernels {
-
-/// The sum of term(i) over the vectors of a row.
-template <class L, class Term>
-double sum_row(std::size_t n, const Term& term) {
-  using T = typename L::Scalar;
-  double total = 0;
-  for (std::size_t begin = 0; begin < n; begin += chunk_size<L>) {
-    L sum(T(0));
-    for (std::size_t i = begin; i < std::min(n, begin + chunk_size<L>); i += L::width) sum = sum + term(i);
-    total += static_cast<double>(reduce_add(sum));
-  }
-  return total;
-}
 
 /// grad = p * (g - sum(p * g)) / temperature
 template <class L, class Output, class GradOutput, class Grad>
@@ -64,11 +51,11 @@ namespace detail {
 template <class Output, class GradOutput, class Grad, class RowKernel>
 void backward(const char* who, const MatrixView<Output>& output, const MatrixView<GradOutput>& grad_output, Grad&& grad,
               double temperature, Executor executor, const RowKernel& row_kernel) {
-  const auto target = gradient_target<std::remove_const_t<Output>>(grad);
+  const auto target = gradient_target<MatrixView<std::remove_const_t<Output>>>(grad);
   require_positive_finite(who, "temperature", temperature);
-  require_matrix(who, "output", output);
-  require_matrix(who, "grad_output", grad_output);
-  require_matrix(who, "grad_logits", target.view);
+  require_view(who, "output", output);
+  require_view(who, "grad_output", grad_output);
+  require_view(who, "grad_logits", target.view);
   require_same_shape(who, "grad_output", grad_output, "output", output);
   require_same_shape(who, "grad_logits", target.view, "output", output);
   require_no_overlap(who, "grad_logits", target.view, "output", output, true);

@@ -22,10 +22,6 @@ namespace distill {
 inline namespace DISTILL_ABI {
 namespace kernels {
 
-/// Elements between two looks at whether the offset still fits; one offset is kept for each.
-template <class L>
-inline constexpr std::size_t chunk_size = 32 * L::width;
-
 template <class T>
 inline constexpr T infinity = std::numeric_limits<T>::infinity();
 
@@ -172,19 +168,6 @@ struct ExpStream {
     return true;
   }
 };
-
-/// Adds or stores `width` of `count` gradient elements.
-template <class T, class Arch, class Stored>
-void put(Lanes<T, Arch> value, Stored* grad, std::size_t count, bool accumulate) {
-  if (accumulate) value = value + load_up_to<Lanes<T, Arch>>(grad, count, T(0));
-  store_up_to(value, grad, count);
-}
-
-/// Adds or stores a row of n gradient elements.
-template <class L, class Stored>
-void put_row(const typename L::Scalar* values, std::size_t n, Stored* grad, bool accumulate) {
-  for (std::size_t i = 0; i < n; i += L::width) put(load_up_to<L>(values + i, n - i, 0), grad + i, n - i, accumulate);
-}
 
 /// No element left out.
 inline constexpr std::size_t none = static_cast<std::size_t>(-1);

@@ -226,6 +226,21 @@ Lanes<T, Arch> bits_or(Lanes<T, Arch> x, bits_t<T> mask) {
 
 #endif
 
+// ------------------------------------------------------------------------------------------------------ for any lanes
+
+template <class L>
+L absolute(L x) {
+  const L zero(typename L::Scalar(0));
+  return select(x < zero, zero - x, x);
+}
+/// -1, 0 or 1; 0 for NaN
+template <class L>
+L sign(L x) {
+  using T = typename L::Scalar;
+  const L zero(T(0));
+  return select(x < zero, L(T(-1)), select(zero < x, L(T(1)), zero));
+}
+
 }  // namespace kernels
 }  // namespace DISTILL_ABI
 }  // namespace distill

@@ -167,6 +167,10 @@ inline constexpr bool converts_natively = converts_two_bytes<L> && (detail::form
 
 }  // namespace shim
 
+/// Elements of a row between two looks at whether what was summed so far is in range.
+template <class L>
+inline constexpr std::size_t chunk_size = 32 * L::width;
+
 /// `width` stored numbers, as lanes of the type that they are computed in.
 template <class L, class Stored>
 L load(const Stored* p) {
@@ -228,6 +232,19 @@ void store_up_to(Lanes<T, Arch> x, Stored* p, std::size_t count) {
     store(x, buffer);
     for (std::size_t i = 0; i < count; ++i) detail::store_scalar(p + i, buffer[i]);
   }
+}
+
+/// Adds or stores `width` of `count` gradient elements.
+template <class T, class Arch, class Stored>
+void put(Lanes<T, Arch> value, Stored* grad, std::size_t count, bool accumulate) {
+  if (accumulate) value = value + load_up_to<Lanes<T, Arch>>(grad, count, T(0));
+  store_up_to(value, grad, count);
+}
+
+/// Adds or stores a row of n gradient elements.
+template <class L, class Stored>
+void put_row(const typename L::Scalar* values, std::size_t n, Stored* grad, bool accumulate) {
+  for (std::size_t i = 0; i < n; i += L::width) put(load_up_to<L>(values + i, n - i, 0), grad + i, n - i, accumulate);
 }
 
 /// x with another value in one lane.

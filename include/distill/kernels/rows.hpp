@@ -24,9 +24,9 @@ auto with_precision(bool high, const Body& body) {
 
 /// Calls body(i) for each row; an executor gets blocks of rows that are worth a thread's while.
 template <class Body>
-void for_each_row(std::size_t rows, std::size_t cols, Executor executor, const Body& body) {
+void for_each_row(std::size_t rows, std::size_t row_elements, Executor executor, const Body& body) {
   constexpr std::size_t elements_per_block = 16384;
-  const std::size_t block = std::max<std::size_t>(1, elements_per_block / cols);
+  const std::size_t block = std::max<std::size_t>(1, elements_per_block / row_elements);
   const auto run = [&](std::size_t k) {
     for (std::size_t i = k * block; i < std::min(rows, (k + 1) * block); ++i) body(i);
   };
@@ -36,29 +36,43 @@ void for_each_row(std::size_t rows, std::size_t cols, Executor executor, const B
 }
 
 template <class T>
-void clear_row(const GradientTarget<T>& grad, std::size_t i) {
-  if (grad.view.data == nullptr || grad.accumulate) return;
-  for (std::size_t j = 0; j < grad.view.cols; ++j) detail::store_scalar(grad.view.row(i) + j, 0.0f);
+void fill_row(const MatrixView<T>& view, std::size_t i, float value) {
+  for (std::size_t j = 0; j < view.cols; ++j) detail::store_scalar(view.row(i) + j, value);
 }
+template <class T>
+void fill_row(const FeatureMapView<T>& view, std::size_t i, float value) {
+  for (std::size_t c = 0; c < view.channels; ++c) {
+    T* const map = view.data + i * view.batch_stride + c * view.channel_stride;
+    for (std::size_t p = 0; p < view.positions(); ++p) detail::store_scalar(map + p * view.position_stride, value);
+  }
+}
+
+/// What the reduction needs to know about a loss's rows.
+struct RowSizes {
+  std::size_t rows;
+  std::size_t elements;  // that a row has in memory
+  std::size_t terms;     // that Reduction::per_element counts in a row
+};
 
 /// Reduces the rows' losses to one number. `row_loss(i, factor)` returns the loss of row i and writes its gradient
 /// times `factor`; it is not called for rows that `is_ignored(i)` or that have weight 0. Losses are summed in row
 /// order, whatever the executor did, so the total does not depend on it.
-template <class Grad, class IsIgnored, class RowLoss>
-double reduce_rows(std::size_t rows, std::size_t cols, const GradientTarget<Grad>& grad, const RowOptions& options,
-                   Reduction reduction, double weight, const IsIgnored& is_ignored, const RowLoss& row_loss) {
+template <class View, class IsIgnored, class RowLoss>
+double reduce_rows(RowSizes sizes, const GradientTarget<View>& grad, const RowOptions& options, Reduction reduction,
+                   double weight, const IsIgnored& is_ignored, const RowLoss& row_loss) {
+  const std::size_t rows = sizes.rows;
   const auto row_weight = [&](std::size_t i) -> double {
     return is_ignored(i) ? 0 : options.weights ? static_cast<double>(options.weights[i]) : 1;
   };
   double divisor = 0;
   for (std::size_t i = 0; i < rows; ++i) divisor += row_weight(i);
   if (reduction == Reduction::sum || divisor == 0) divisor = 1;
-  if (reduction == Reduction::per_element) divisor *= static_cast<double>(cols);
+  if (reduction == Reduction::per_element) divisor *= static_cast<double>(sizes.terms);
 
   const auto compute = [&](std::size_t i) -> double {
     const double w = row_weight(i);
     if (w != 0) return row_loss(i, weight * w / divisor);
-    clear_row(grad, i);
+    if (grad.view.data && !grad.accumulate) fill_row(grad.view, i, 0);
     return 0;
   };
 
@@ -72,7 +86,7 @@ double reduce_rows(std::size_t rows, std::size_t cols, const GradientTarget<Grad
   } else {
     double* losses = options.losses;
     if (!losses) losses = static_cast<double*>(detail::scratch().losses.reserve(rows * sizeof(double)));
-    for_each_row(rows, cols, options.executor, [&](std::size_t i) { losses[i] = compute(i); });
+    for_each_row(rows, sizes.elements, options.executor, [&](std::size_t i) { losses[i] = compute(i); });
     for (std::size_t i = 0; i < rows; ++i) {
       if (const double w = row_weight(i); w != 0) total += w * losses[i];
     }

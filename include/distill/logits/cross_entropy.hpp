@@ -57,7 +57,7 @@ struct CrossEntropy {
     const auto labels = as_labels(class_labels);
     detail::require_unit_interval(who, "label_smoothing", label_smoothing);
     detail::require_finite(who, "weight", weight);
-    detail::require_matrix(who, "student", student);
+    detail::require_view(who, "student", student);
     detail::require_labels(who, labels, student.rows, student.cols, ignore_label);
     const auto grad = detail::checked_gradient(who, student, gradient);
     detail::require_weights(who, options.weights, student.rows);
@@ -65,7 +65,7 @@ struct CrossEntropy {
     using S = std::remove_const_t<detail::element_t<decltype(student)>>;
     using L = kernels::Lanes<detail::compute_t<S>, kernels::DefaultArch>;
     return kernels::reduce_rows(
-        student.rows, student.cols, grad, options, reduction, weight,
+        {student.rows, student.cols, student.cols}, grad, options, reduction, weight,
         [&](std::size_t i) { return detail::is_ignored(labels.data[i], ignore_label); },
         [&](std::size_t i, double factor) {
           return kernels::cross_entropy_row<L, S>(student.row(i), student.cols,

@@ -57,8 +57,8 @@ struct KlDivergence {
     const auto teacher = as_matrix(teacher_scores);
     detail::require_positive_finite(who, "temperature", temperature);
     detail::require_finite(who, "weight", weight);
-    detail::require_matrix(who, "student", student);
-    detail::require_matrix(who, "teacher", teacher);
+    detail::require_view(who, "student", student);
+    detail::require_view(who, "teacher", teacher);
     detail::require_same_shape(who, "teacher", teacher, "student", student);
     const auto grad = detail::checked_gradient(who, student, gradient, teacher);
     detail::require_weights(who, options.weights, student.rows);
@@ -69,7 +69,7 @@ struct KlDivergence {
     const double scale = scale_by_temperature_squared ? temperature * temperature : 1;
     return kernels::with_precision(kernels::needs_high_precision(precision, temperature), [&](auto chosen) {
       return kernels::reduce_rows(
-          student.rows, student.cols, grad, options, reduction, weight, [](std::size_t) { return false; },
+          {student.rows, student.cols, student.cols}, grad, options, reduction, weight, [](std::size_t) { return false; },
           [&](std::size_t i, double factor) {
             kernels::DistillationRow<decltype(chosen)::value, false, L, S, T> row(
                 student.row(i), teacher.row(i), student.cols, temperature, kernels::none);

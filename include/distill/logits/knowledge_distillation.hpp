@@ -63,8 +63,8 @@ struct KnowledgeDistillation {
     detail::require_positive_finite(who, "temperature", temperature);
     detail::require_unit_interval(who, "alpha", alpha);
     detail::require_finite(who, "weight", weight);
-    detail::require_matrix(who, "student", student);
-    detail::require_matrix(who, "teacher", teacher);
+    detail::require_view(who, "student", student);
+    detail::require_view(who, "teacher", teacher);
     detail::require_same_shape(who, "teacher", teacher, "student", student);
     detail::require_labels(who, labels, student.rows, student.cols, ignore_label);
     const auto grad = detail::checked_gradient(who, student, gradient, teacher);
@@ -76,7 +76,7 @@ struct KnowledgeDistillation {
     const kernels::RowFactors factors{alpha * temperature * temperature, 1 - alpha};
     return kernels::with_precision(kernels::needs_high_precision(precision, temperature), [&](auto chosen) {
       return kernels::reduce_rows(
-          student.rows, student.cols, grad, options, reduction, weight,
+          {student.rows, student.cols, student.cols}, grad, options, reduction, weight,
           [&](std::size_t i) { return detail::is_ignored(labels.data[i], ignore_label); },
           [&](std::size_t i, double factor) {
             kernels::DistillationRow<decltype(chosen)::value, true, L, S, T> row(

@@ -56,8 +56,8 @@ void softmax_rows(const char* who, const MatrixView<Logits>& logits, const Matri
                   const SoftmaxOptions& options, const RowKernel& row_kernel) {
   static_assert(!std::is_const_v<Out>, "distill: out must be writable");
   require_positive_finite(who, "temperature", temperature);
-  require_matrix(who, "logits", logits);
-  require_matrix(who, "out", out);
+  require_view(who, "logits", logits);
+  require_view(who, "out", out);
   require_same_shape(who, "out", out, "logits", logits);
   require_no_overlap(who, "out", out, "logits", logits, true);
   using L = kernels::Lanes<compute_t<Logits, Out>, kernels::DefaultArch>;

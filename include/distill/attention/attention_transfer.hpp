@@ -1,0 +1,115 @@
+// Distance between the attention maps of student and teacher.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <type_traits>
+
+#include <distill/core/checks.hpp>
+#include <distill/core/gradient.hpp>
+#include <distill/core/options.hpp>
+#include <distill/core/version.hpp>
+#include <distill/core/views.hpp>
+#include <distill/kernels/attention_row.hpp>
+#include <distill/kernels/rows.hpp>
+
+namespace distill {
+inline namespace DISTILL_ABI {
+
+/// How far a student's attention map s is from the teacher's t, both of unit length.
+enum class AttentionDistance {
+  squared,    ///< sum_p (s_p - t_p)^2, the form of the published code
+  euclidean,  ///< sqrt(sum_p (s_p - t_p)^2), the form of the paper
+};
+
+/// Activation-based attention transfer: where in the image a layer is active, compared between student and teacher:
+///
+///     loss = weight / divisor * sum_i w_i D(A(student_i), A(teacher_i))
+///     A(x)_p = a_p / |a|,  a_p = sum_c |x_cp|^power        over channels c, for positions p
+///
+/// Shapes      student, grad: FeatureMapView of batch x channels x (height x width); teacher: the same batch, any channels.
+///             Where heights or widths differ, both sides are average-pooled first, each axis to the smaller of its two
+///             sizes. float, double, half or bfloat16; the teacher's type is free, grad has the student's (its strides
+///             may differ). If either is double, all is computed in double, else in float
+/// Ranges      power from 1 to 64, weight finite; D is from 0 to 2 (squared) or sqrt(2): maps are not negative
+/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
+///             exactly the student's memory. The teacher is a constant
+/// Gradient    with u = A(student), v = A(teacher), g = 2 (u - v), or (u - v) / |u - v|:
+///             d loss / d x_cp = weight * w_i / divisor * (g_p - u_p (u . g)) / |a| * power |x_cp|^(power - 1) sign(x_cp)
+/// Divisor     Reduction::per_element, the default, is the mean over samples and positions (euclidean: over samples;
+///             Reduction::sum is the paper's sum)
+/// Exceptions  a sample of zeros has the map 0 and the gradient 0; where both maps are equal the gradient is 0. A sample
+///             with NaN or an infinity has a loss and gradient of NaN. Powers that overflow are computed from the sample
+///             divided by its largest number: A does not change
+/// Throws      std::invalid_argument on a parameter out of range, batches that differ, 0 channels or positions, null,
+///             strides that make elements coincide, memory that overlaps, a sample weight that is negative or not finite;
+///             before anything is written
+/// Cost        two reads of student, one of teacher, one write of grad; scratch: two maps, and the pooled maps of all
+///             channels where sizes differ. A power other than a whole number costs a pow() an element
+/// Conventions |x|^power, as the paper has it: a published x^power is the same for even powers. A sum or a mean over
+///             channels makes no difference, as maps are normalised
+/// Paper       Zagoruyko, Komodakis: Paying More Attention to Attention, 2017 (arXiv:1612.03928)
+struct AttentionTransfer {
+  double power = 2;
+  AttentionDistance distance = AttentionDistance::squared;
+  double weight = 1;
+  Reduction reduction = Reduction::per_element;
+
+  template <class Student, class Teacher>
+  double operator()(const Student& student, const Teacher& teacher, const RowOptions& options = {}) const {
+    return (*this)(student, teacher, detail::NoGradient{}, options);
+  }
+
+  template <class Student, class Teacher, class Grad, class = detail::enable_if_not_options<Grad>>
+  double operator()(const Student& student_maps, const Teacher& teacher_maps, Grad&& gradient,
+                    const RowOptions& options = {}) const {
+    constexpr const char* who = "AttentionTransfer";
+    const auto student = as_feature_map(student_maps);
+    const auto teacher = as_feature_map(teacher_maps);
+    if (!(power >= 1 && power <= 64)) detail::fail(who, "power is ", power, ", expected a number from 1 to 64");
+    if (distance != AttentionDistance::squared && distance != AttentionDistance::euclidean) {
+      detail::fail(who, "distance is ", static_cast<int>(distance), ", expected an AttentionDistance");
+    }
+    detail::require_finite(who, "weight", weight);
+    detail::require_view(who, "student", student);
+    detail::require_view(who, "teacher", teacher);
+    if (teacher.batch != student.batch) {
+      detail::fail(who, "teacher has a batch of ", teacher.batch, ", student of ", student.batch);
+    }
+    const auto grad = detail::checked_gradient(who, student, gradient, teacher);
+    detail::require_weights(who, options.weights, student.batch);
+
+    using S = std::remove_const_t<detail::element_t<decltype(student)>>;
+    using T = std::remove_const_t<detail::element_t<decltype(teacher)>>;
+    using L = kernels::Lanes<detail::compute_t<S, T>, kernels::DefaultArch>;
+    const std::size_t height = std::min<std::size_t>(student.height, teacher.height);
+    const std::size_t width = std::min<std::size_t>(student.width, teacher.width);
+    const bool euclidean = distance == AttentionDistance::euclidean;
+    const auto reduce = [&](const auto& power_of) {
+      return kernels::reduce_rows(
+          {student.batch, student.channels * student.positions(), euclidean ? 1 : height * width}, grad, options,
+          reduction, weight, [](std::size_t) { return false; },
+          [&](std::size_t i, double factor) {
+            const kernels::AttentionSample<S, T> sample{kernels::sample_maps<const S>(student, i),
+                                                        kernels::sample_maps<const T>(teacher, i),
+                                                        kernels::sample_maps<S>(grad.view, i),
+                                                        height,
+                                                        width,
+                                                        grad.accumulate};
+            const double loss = kernels::attention_row<L>(power_of, euclidean, sample, factor);
+            if (std::isnan(loss) && grad.view.data) {
+              kernels::fill_row(grad.view, i, std::numeric_limits<float>::quiet_NaN());
+            }
+            return loss;
+          });
+    };
+    if (power == 2) return reduce(kernels::SquarePower{});
+    if (power == std::floor(power)) return reduce(kernels::IntegerPower{static_cast<int>(power)});
+    return reduce(kernels::RealPower{power});
+  }
+};
+
+}  // namespace DISTILL_ABI
+}  // namespace distill

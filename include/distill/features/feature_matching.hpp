@@ -1,0 +1,117 @@
+// Distance between hidden features of student and teacher.
+#pragma once
+
+#include <cstddef>
+#include <type_traits>
+
+#include <distill/core/checks.hpp>
+#include <distill/core/gradient.hpp>
+#include <distill/core/options.hpp>
+#include <distill/core/version.hpp>
+#include <distill/core/views.hpp>
+#include <distill/kernels/feature_row.hpp>
+#include <distill/kernels/rows.hpp>
+
+namespace distill {
+inline namespace DISTILL_ABI {
+
+/// How far a student's feature row s is from the teacher's t, with d = s - t.
+enum class FeatureDistance {
+  squared,    ///< sum_j d_j^2
+  absolute,   ///< sum_j |d_j|
+  smooth_l1,  ///< sum_j d_j^2 / (2 delta) where |d_j| < delta, |d_j| - delta / 2 elsewhere (PyTorch's SmoothL1Loss)
+  huber,      ///< delta times smooth_l1 (PyTorch's HuberLoss)
+  cosine,     ///< 1 - s . t / (|s| |t|)
+};
+
+/// Distance between hidden features (hints, embeddings, hidden states) of the same width:
+///
+///     loss = weight / divisor * sum_i w_i D(s_i, t_i)
+///     D by `distance`; with `normalize` of s_i / |s_i| and t_i / |t_i| (cosine: no difference)
+///
+/// Shapes      student, teacher, grad: rows x cols, one sample (or token) a row: float, double, half or bfloat16; the
+///             teacher's type is free, grad has the student's. If either is double, all is computed in double, else in
+///             float. A map of N x C x H x W is N rows of C*H*W
+/// Ranges      delta > 0 and finite, weight finite; the loss is >= 0 times weight
+/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
+///             exactly the student's memory. The teacher is a constant
+/// Gradient    weight * w_i / divisor times: squared 2 d_j; absolute sign(d_j), 0 at 0; smooth_l1 d_j / delta, within
+///             [-1, 1]; cosine (s_j / |s| * cos - t_j / |t|) / |s|; with normalize (g - s (s . g) / |s|^2) / |s| for the
+///             gradient g with respect to s / |s|
+/// Divisor     Reduction::per_element, the default, is the mean over elements (cosine: a row is one element)
+/// Exceptions  a row of norm 0 is normalised to 0 and its gradient is 0; the cosine with it is 0, the distance 1. A row
+///             with NaN or an infinity has a loss and gradient of NaN. Differences whose squares overflow or vanish are
+///             computed in a wider type
+/// Throws      std::invalid_argument on a parameter out of range, shapes that differ, 0 columns, null, a stride below
+///             cols, memory that overlaps, a row weight that is negative or not finite; before anything is written
+/// Cost        one read of student and teacher, one write of grad (normalised: the row is read again from cache); no
+///             scratch
+/// Conventions published code means over all elements (hint losses, hidden states: squared or smooth_l1 with the
+///             defaults), or sums a row and means over rows (patient distillation: squared, normalize, Reduction::mean);
+///             none halves the square
+/// Paper       Romero et al.: FitNets: Hints for Thin Deep Nets, 2015 (arXiv:1412.6550). Widths that differ need
+///             Projected (features/projected.hpp)
+struct FeatureMatching {
+  FeatureDistance distance = FeatureDistance::squared;
+  double delta = 1;  ///< of smooth_l1 and huber
+  bool normalize = false;
+  double weight = 1;
+  Reduction reduction = Reduction::per_element;
+
+  template <class Student, class Teacher>
+  double operator()(const Student& student, const Teacher& teacher, const RowOptions& options = {}) const {
+    return (*this)(student, teacher, detail::NoGradient{}, options);
+  }
+
+  template <class Student, class Teacher, class Grad, class = detail::enable_if_not_options<Grad>>
+  double operator()(const Student& student_features, const Teacher& teacher_features, Grad&& gradient,
+                    const RowOptions& options = {}) const {
+    constexpr const char* who = "FeatureMatching";
+    const auto student = as_matrix(student_features);
+    const auto teacher = as_matrix(teacher_features);
+    detail::require_positive_finite(who, "delta", delta);
+    detail::require_finite(who, "weight", weight);
+    detail::require_view(who, "student", student);
+    detail::require_view(who, "teacher", teacher);
+    detail::require_same_shape(who, "teacher", teacher, "student", student);
+    const auto grad = detail::checked_gradient(who, student, gradient, teacher);
+    detail::require_weights(who, options.weights, student.rows);
+
+    using S = std::remove_const_t<detail::element_t<decltype(student)>>;
+    using T = std::remove_const_t<detail::element_t<decltype(teacher)>>;
+    using L = kernels::Lanes<detail::compute_t<S, T>, kernels::DefaultArch>;
+    const auto reduce = [&](std::size_t terms, const auto& row) {
+      return kernels::reduce_rows(
+          {student.rows, student.cols, terms}, grad, options, reduction, weight, [](std::size_t) { return false; },
+          [&](std::size_t i, double factor) {
+            S* const grad_row = grad.view.data ? grad.view.row(i) : nullptr;
+            return row(detail::const_row(student, i), detail::const_row(teacher, i), factor, grad_row);
+          });
+    };
+    const auto of_elements = [&](const auto& f, double scale) {
+      return reduce(student.cols, [&](const S* s, const T* t, double factor, S* grad_row) {
+        const auto row = normalize ? kernels::unit_difference_row<L, std::decay_t<decltype(f)>, S, T>
+                                   : kernels::difference_row<L, std::decay_t<decltype(f)>, S, T>;
+        return scale * row(f, s, t, student.cols, factor * scale, grad_row, grad.accumulate);
+      });
+    };
+    switch (distance) {
+      case FeatureDistance::squared:
+        return of_elements(kernels::SquaredDifference{}, 1);
+      case FeatureDistance::absolute:
+        return of_elements(kernels::AbsoluteDifference{}, 1);
+      case FeatureDistance::smooth_l1:
+        return of_elements(kernels::SmoothDifference{delta}, 1);
+      case FeatureDistance::huber:
+        return of_elements(kernels::SmoothDifference{delta}, delta);
+      case FeatureDistance::cosine:
+        return reduce(1, [&](const S* s, const T* t, double factor, S* grad_row) {
+          return kernels::cosine_row<L>(s, t, student.cols, factor, grad_row, grad.accumulate);
+        });
+    }
+    detail::fail(who, "distance is ", static_cast<int>(distance), ", expected a FeatureDistance");
+  }
+};
+
+}  // namespace DISTILL_ABI
+}  // namespace distill

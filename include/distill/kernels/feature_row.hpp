@@ -1,0 +1,230 @@
+// Rows of distances between features: sum_j f(s_j - t_j), of the rows as they are or of unit length.
+//
+// Sums run in the lanes' type, which overflows at differences whose square it cannot hold and loses those whose square
+// it cannot tell from 0. A sum outside the safe range, NaN included, is computed again in a wider type, one number at a
+// time, before anything of it is written.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <type_traits>
+
+#include <distill/core/scalar.hpp>
+#include <distill/core/version.hpp>
+#include <distill/kernels/lanes.hpp>
+#include <distill/kernels/memory.hpp>
+#include <distill/kernels/sum_row.hpp>
+
+namespace distill {
+inline namespace DISTILL_ABI {
+namespace kernels {
+
+/// f(d) = d^2
+struct SquaredDifference {
+  template <class N>
+  N value(N d) const {
+    return d * d;
+  }
+  template <class N>
+  N slope(N d) const {
+    return d + d;
+  }
+};
+
+/// f(d) = d^2 / 2
+struct HalfSquaredDifference {
+  template <class N>
+  N value(N d) const {
+    return N(typename N::Scalar(0.5)) * d * d;
+  }
+  template <class N>
+  N slope(N d) const {
+    return d;
+  }
+};
+
+/// f(d) = |d|; the slope at 0 is 0
+struct AbsoluteDifference {
+  template <class N>
+  N value(N d) const {
+    return absolute(d);
+  }
+  template <class N>
+  N slope(N d) const {
+    return sign(d);
+  }
+};
+
+/// f(d) = d^2 / (2 delta) up to |d| = delta, |d| - delta / 2 beyond
+struct SmoothDifference {
+  double delta;
+
+  template <class N>
+  N value(N d) const {
+    const N limit = N(static_cast<typename N::Scalar>(delta));
+    const N size = absolute(d);
+    const N inner = select(size < limit, size, limit);
+    return inner / limit * (size - N(typename N::Scalar(0.5)) * inner);
+  }
+  template <class N>
+  N slope(N d) const {
+    const N limit = N(static_cast<typename N::Scalar>(delta));
+    return select(absolute(d) < limit, d / limit, sign(d));
+  }
+};
+
+/// The type in which sums are done again: one that holds the square of every number that L's lanes hold.
+template <class L>
+using Wide = Lanes<std::conditional_t<std::is_same_v<typename L::Scalar, float>, double, long double>, ScalarArch>;
+
+/// Whether a sum of squares (or of such terms) neither overflowed nor lost anything that counts.
+template <class L>
+bool is_safe_sum(total_t<L> sum) {
+  using T = typename L::Scalar;
+  return sum >= std::numeric_limits<T>::min() * static_cast<total_t<L>>(1e13) && sum <= std::numeric_limits<T>::max();
+}
+
+/// A number of a row that is not finite makes the row's loss and gradient NaN.
+template <class Stored>
+double poisoned_row(Stored* grad, std::size_t n) {
+  constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+  for (std::size_t j = 0; grad && j < n; ++j) detail::store_scalar(grad + j, nan);
+  return nan;
+}
+
+/// sum_j f(s_j - t_j); writes (or adds) factor * f'(s_j - t_j) to grad, unless that is null. grad may be s.
+template <class L, class F, class S, class T>
+double difference_row(const F& f, const S* s, const T* t, std::size_t n, double factor, S* grad, bool accumulate) {
+  const auto sum = [&](auto lanes, std::size_t begin, std::size_t end) {
+    using N = decltype(lanes);
+    return sum_row<N>(end - begin, [&](std::size_t i) {
+      return f.value(load_up_to<N>(s + begin + i, end - begin - i, 0) - load_up_to<N>(t + begin + i, end - begin - i, 0));
+    });
+  };
+  const auto put_gradient = [&](auto lanes, std::size_t begin, std::size_t end) {
+    using N = decltype(lanes);
+    const N scale(static_cast<typename N::Scalar>(factor));
+    for (std::size_t i = begin; grad && i < end; i += N::width) {
+      const N d = load_up_to<N>(s + i, end - i, 0) - load_up_to<N>(t + i, end - i, 0);
+      put(f.slope(d) * scale, grad + i, end - i, accumulate);
+    }
+  };
+  total_t<Wide<L>> total = 0;
+  bool is_finite = true;
+  for (std::size_t begin = 0; begin < n; begin += chunk_size<L>) {
+    const std::size_t end = std::min(n, begin + chunk_size<L>);
+    const double quick = sum(L{}, begin, end);
+    if (is_safe_sum<L>(quick)) {
+      total += quick;
+      put_gradient(L{}, begin, end);
+    } else {
+      const auto exact = sum(Wide<L>{}, begin, end);
+      is_finite = is_finite && std::isfinite(exact);
+      total += exact;
+      put_gradient(Wide<L>{}, begin, end);
+    }
+  }
+  return is_finite ? static_cast<double>(total) : poisoned_row(grad, n);
+}
+
+/// The squared lengths of a student's and a teacher's row.
+template <class L>
+struct SquaredNorms {
+  total_t<L> student, teacher;
+
+  bool are_safe() const { return is_safe_sum<L>(student) && is_safe_sum<L>(teacher); }
+  bool are_finite() const { return std::isfinite(student) && std::isfinite(teacher); }
+};
+
+template <class L, class S, class T>
+SquaredNorms<L> squared_norms(const S* s, const T* t, std::size_t n) {
+  const auto squared_norm = [n](const auto* x) {
+    return sum_row<L>(n, [&](std::size_t i) {
+      const L element = load_up_to<L>(x + i, n - i, 0);
+      return element * element;
+    });
+  };
+  return {squared_norm(s), squared_norm(t)};
+}
+
+/// sum_j f(a_j - b_j) of the rows a = s / |s|, b = t / |t|; a row of length 0 stays 0, and so does its gradient.
+template <class L, class F, class S, class T>
+class UnitDifference {
+ public:
+  UnitDifference(const F& f, const S* s, const T* t, std::size_t n, SquaredNorms<L> norms)
+      : f_(f), s_(s), t_(t), n_(n), inverse_s_(inverse_root(norms.student)), inverse_t_(inverse_root(norms.teacher)) {
+    value_ = sum_row<L>(n, [&](std::size_t i) { return f_.value(difference(i)); });
+  }
+
+  total_t<L> value() const { return value_; }
+
+  /// d value / d s = (f' - a (a . f')) / |s|, times factor. grad may be s.
+  template <class Grad>
+  void put_gradient(total_t<L> factor, Grad* grad, bool accumulate) const {
+    using N = typename L::Scalar;
+    const L along(static_cast<N>(sum_row<L>(n_, [&](std::size_t i) { return student(i) * f_.slope(difference(i)); })));
+    const L scale(static_cast<N>(factor * inverse_s_));
+    for (std::size_t i = 0; i < n_; i += L::width) {
+      put((f_.slope(difference(i)) - student(i) * along) * scale, grad + i, n_ - i, accumulate);
+    }
+  }
+
+ private:
+  static total_t<L> inverse_root(total_t<L> x) { return x > 0 ? 1 / std::sqrt(x) : 0; }
+  template <class Stored>
+  L scaled(const Stored* x, std::size_t i, total_t<L> factor) const {
+    return load_up_to<L>(x + i, n_ - i, 0) * L(static_cast<typename L::Scalar>(factor));
+  }
+  L student(std::size_t i) const { return scaled(s_, i, inverse_s_); }
+  L difference(std::size_t i) const { return student(i) - scaled(t_, i, inverse_t_); }
+
+  F f_;
+  const S* s_;
+  const T* t_;
+  std::size_t n_;
+  total_t<L> inverse_s_, inverse_t_, value_;
+};
+
+/// As difference_row, for the rows divided by their lengths.
+template <class L, class F, class S, class T>
+double unit_difference_row(const F& f, const S* s, const T* t, std::size_t n, double factor, S* grad, bool accumulate) {
+  const auto run = [&](auto norms, auto lanes) {
+    const UnitDifference<decltype(lanes), F, S, T> difference(f, s, t, n, norms);
+    if (grad) difference.put_gradient(factor, grad, accumulate);
+    return static_cast<double>(difference.value());
+  };
+  const auto norms = squared_norms<L>(s, t, n);
+  if (norms.are_safe()) return run(norms, L{});
+  const auto wide_norms = squared_norms<Wide<L>>(s, t, n);
+  return wide_norms.are_finite() ? run(wide_norms, Wide<L>{}) : poisoned_row(grad, n);
+}
+
+/// 1 - cos(s, t). Half the squared distance of the unit rows is the same, does not cancel where they are near, and has
+/// the same gradient: with a . (a - b) = 1 - cos, it is ((a - b) - a (1 - cos)) / |s|. A row of length 0 is at right
+/// angles to all others.
+template <class L, class S, class T>
+double cosine_row(const S* s, const T* t, std::size_t n, double factor, S* grad, bool accumulate) {
+  const auto is_zero = [n](const auto* x) {
+    for (std::size_t j = 0; j < n; ++j) {
+      if (detail::load_scalar<double>(x + j) != 0) return false;
+    }
+    return true;
+  };
+  const auto is_finite = [n](const auto* x) {
+    for (std::size_t j = 0; j < n; ++j) {
+      if (!std::isfinite(detail::load_scalar<double>(x + j))) return false;
+    }
+    return true;
+  };
+  if ((is_zero(s) && is_finite(t)) || (is_zero(t) && is_finite(s))) {
+    for (std::size_t j = 0; grad && !accumulate && j < n; ++j) detail::store_scalar(grad + j, 0.0);
+    return 1;
+  }
+  return unit_difference_row<L>(HalfSquaredDifference{}, s, t, n, factor, grad, accumulate);
+}
+
+}  // namespace kernels
+}  // namespace DISTILL_ABI
+}  // namespace distill
