@@ -2,19 +2,18 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <distill/distill.hpp>
 #include <initializer_list>
 #include <numeric>
-#include <thread>
 #include <vector>
 
 #include "support/data.hpp"
 #include "support/guarded.hpp"
 #include "support/loss_check.hpp"
 #include "support/losses.hpp"
+#include "support/threads.hpp"
 #include "support/tolerances.hpp"
 
 namespace {
@@ -61,28 +60,6 @@ double row_distance(const support::Matrix<S>& a, std::size_t i, const support::M
   }
   return largest;
 }
-
-/// Runs the loop on `count` threads that take the next index whenever they are free.
-struct Threads {
-  unsigned count;
-  void operator()(std::size_t n, distill::LoopBody body) const {
-    std::atomic<std::size_t> next{0};
-    std::vector<std::thread> threads;
-    for (unsigned k = 0; k < count; ++k) {
-      threads.emplace_back([&] {
-        for (std::size_t i; (i = next++) < n;) body(i);
-      });
-    }
-    for (std::thread& thread : threads) thread.join();
-  }
-};
-
-/// Runs the loop backwards.
-struct Backwards {
-  void operator()(std::size_t n, distill::LoopBody body) const {
-    for (std::size_t i = n; i-- > 0;) body(i);
-  }
-};
 
 }  // namespace
 
@@ -289,7 +266,7 @@ TEST_CASE_TEMPLATE("any number of threads gives the same bits", Loss, DISTILL_TE
     options.weights = weights.data();
     const auto sequential = run(Loss{}, scores, options);
     for (unsigned count = 1; count <= 8; ++count) {
-      const Threads threads{count};
+      const support::Threads threads{count};
       options.executor = threads;
       CHECK(run(Loss{}, scores, options).same_bits(sequential));
       // without per-row losses
@@ -300,7 +277,7 @@ TEST_CASE_TEMPLATE("any number of threads gives the same bits", Loss, DISTILL_TE
               return o;
             }()));
     }
-    const Backwards backwards;
+    const support::Backwards backwards;
     options.executor = backwards;
     CHECK(run(Loss{}, scores, options).same_bits(sequential));
   }
@@ -312,7 +289,7 @@ TEST_CASE("softmax gives the same bits on any number of threads") {
   distill::softmax(scores.student.view(), sequential.view());
   distill::log_softmax(scores.student.view(), log_sequential.view());
   for (unsigned count = 1; count <= 8; ++count) {
-    const Threads threads{count};
+    const support::Threads threads{count};
     distill::SoftmaxOptions options;
     options.executor = threads;
     distill::softmax(scores.student.view(), parallel.view(), 1, options);

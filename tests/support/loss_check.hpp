@@ -57,10 +57,12 @@ struct Expected {
 struct Factors {
   double weight = 1;
   distill::Reduction reduction = distill::Reduction::mean;
-  std::vector<float> row_weights;  // empty: all 1
+  std::vector<float> row_weights = {};  // empty: all 1
+  std::size_t terms = 0;                // that per_element counts in a row; 0: the columns
 };
 
 inline double divisor(const Factors& factors, std::size_t rows, std::size_t cols) {
+  if (factors.terms != 0) cols = factors.terms;
   double sum = factors.row_weights.empty() ? static_cast<double>(rows) : 0;
   for (const float w : factors.row_weights) sum += static_cast<double>(w);
   if (factors.reduction == distill::Reduction::sum) return 1;

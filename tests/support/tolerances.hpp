@@ -62,6 +62,19 @@ inline constexpr double relative_high = 5e-7;
 /// ... down to KL = 1e-6; the error of the sums' logarithms, 1e-7, enters squared and puts a floor below that.
 inline constexpr double floor_high = 5e-14;
 
+/// 1 - cos of rows at a small angle, relative to the angle: each unit row is rounded, and the rounding meets the
+/// distance, of the size of the angle, once.
+inline constexpr double cosine_near = 2e-7;
+
+/// Products of a few terms in float, relative to the largest gradient entry; a gradient of bfloat16 is rounded to half
+/// a unit of its 8 digits, and once more where it is added.
+inline constexpr double projected_float = 2e-6;
+inline constexpr double projected_bfloat16 = 1.0 / 128;
+
+/// The gradient of an attention map, times its largest entry: u - v of unit maps cancels, and each of the two is
+/// rounded; the entries are differences of terms some times larger than they are.
+inline constexpr double attention_gradient = 16;
+
 /// T^2 KL at T against its limit at infinity: relative, |x| / T of the test data, which is below 100 / T.
 inline constexpr double limit_at_1e6 = 1e-4;
 inline constexpr double limit_at_1e30 = 1e-6;
