@@ -1,5 +1,5 @@
-#include <distill/attention/attention_transfer.hpp>
 #include <doctest/doctest.h>
+#include <distill/attention/attention_transfer.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -73,8 +73,8 @@ void check(const AttentionTransfer& loss, Problem<S, T>& problem, const std::vec
   support::Expected expected;
   long double largest = 0;
   for (std::size_t i = 0; i < problem.student.rows(); ++i) {
-    expected.rows.push_back(reference::attention_transfer(loss, sample(problem.student.row(i), s),
-                                                          sample(problem.teacher.row(i), t)));
+    expected.rows.push_back(
+        reference::attention_transfer(loss, sample(problem.student.row(i), s), sample(problem.teacher.row(i), t)));
     for (const long double g : expected.rows.back().gradient) largest = std::max(largest, std::abs(g));
   }
   expected.gradient_unit = largest * tolerances::attention_gradient;
@@ -94,8 +94,8 @@ void check(const AttentionTransfer& loss, Problem<S, T>& problem, const std::vec
 }
 
 const std::initializer_list<std::pair<Shape, Shape>> shapes = {
-    {{1, 1, 2}, {1, 1, 2}},   {{3, 4, 4}, {5, 4, 4}},  {{20, 5, 7}, {9, 5, 7}},  {{2, 7, 5}, {3, 3, 2}},
-    {{3, 2, 3}, {2, 8, 5}},   {{2, 6, 2}, {4, 3, 4}},  {{1, 13, 1}, {2, 13, 1}}, {{4, 16, 16}, {3, 8, 8}},
+    {{1, 1, 2}, {1, 1, 2}}, {{3, 4, 4}, {5, 4, 4}}, {{20, 5, 7}, {9, 5, 7}},  {{2, 7, 5}, {3, 3, 2}},
+    {{3, 2, 3}, {2, 8, 5}}, {{2, 6, 2}, {4, 3, 4}}, {{1, 13, 1}, {2, 13, 1}}, {{4, 16, 16}, {3, 8, 8}},
 };
 
 void check_golden(const std::string& name, AttentionTransfer loss) {
@@ -206,7 +206,8 @@ TEST_CASE_TEMPLATE("AttentionTransfer: N x H x W x C and other strides", S, floa
     for (const double power : {2.0, 3.0}) {
       const AttentionTransfer loss = transfer(power, AttentionDistance::squared);
       const std::vector<S> student = random(s, 1), teacher = random(t, 2);
-      const std::vector<S> student_last = channels_last(student, batch, s), teacher_last = channels_last(teacher, batch, t);
+      const std::vector<S> student_last = channels_last(student, batch, s),
+                           teacher_last = channels_last(teacher, batch, t);
       std::vector<S> grad(student.size()), grad_last(student.size());
       const FeatureMapView first{student.data(), batch, s.channels, s.height, s.width};
       const auto last = distill::nhwc(student_last.data(), batch, s.height, s.width, s.channels);
@@ -216,7 +217,8 @@ TEST_CASE_TEMPLATE("AttentionTransfer: N x H x W x C and other strides", S, floa
       const auto check_grad = [&](const std::vector<S>& actual, const std::vector<S>& wanted) {
         double largest = 0, worst = 0;
         for (std::size_t k = 0; k < wanted.size(); ++k) {
-          const auto a = static_cast<double>(support::number(actual[k])), w = static_cast<double>(support::number(wanted[k]));
+          const auto a = static_cast<double>(support::number(actual[k])),
+                     w = static_cast<double>(support::number(wanted[k]));
           largest = std::max(largest, std::abs(w));
           worst = std::abs(a - w) <= worst ? worst : std::abs(a - w);
         }
@@ -334,18 +336,30 @@ TEST_CASE("AttentionTransfer: what does not fit throws before anything is writte
     throws([&] { transfer(power, AttentionDistance::squared)(student, teacher, target); }, "power is ");
   }
   throws([&] { transfer(2, static_cast<AttentionDistance>(9))(student, teacher, target); }, "distance is 9");
-  throws([&] { loss(student, FeatureMapView{memory.data() + 100, 3, 5, 2, 2}, target); },
-         "teacher has a batch of 3, student of 2");
+  throws(
+      [&] {
+        loss(student, FeatureMapView{memory.data() + 100, 3, 5, 2, 2}, target);
+      },
+      "teacher has a batch of 3, student of 2");
   throws([&] { loss(FeatureMapView{memory.data(), 2, 0, 2, 2}, teacher, target); }, "student has 0 channels");
   throws([&] { loss(FeatureMapView{memory.data(), 2, 3, 2, 0}, teacher, target); }, "student has maps of 2 x 0");
-  throws([&] { loss(student, FeatureMapView{static_cast<const float*>(nullptr), 2, 5, 2, 2}, target); }, "teacher is null");
-  throws([&] { loss(student, teacher, FeatureMapView{grad.data(), 2, 3, 4, 1}); }, "grad is 2 x 3 x 4 x 1, student is 2 x 3 x 2 x 2");
+  throws(
+      [&] {
+        loss(student, FeatureMapView{static_cast<const float*>(nullptr), 2, 5, 2, 2}, target);
+      },
+      "teacher is null");
+  throws(
+      [&] {
+        loss(student, teacher, FeatureMapView{grad.data(), 2, 3, 4, 1});
+      },
+      "grad is 2 x 3 x 4 x 1, student is 2 x 3 x 2 x 2");
   throws([&] { loss(student, teacher, FeatureMapView{memory.data() + 1, 2, 3, 2, 2}); }, "grad overlaps student");
   throws([&] { loss(student, teacher, FeatureMapView{memory.data() + 99, 2, 3, 2, 2}); }, "grad overlaps teacher");
   throws([&] { loss(student, teacher, distill::nhwc(memory.data(), 2, 2, 2, 3)); }, "grad overlaps student");
   FeatureMapView folded = target;
   folded.channel_stride = 3;
-  throws([&] { loss(student, teacher, folded); }, "grad has strides 12 (batch), 3 (channel), 1 (position), expected strides");
+  throws([&] { loss(student, teacher, folded); },
+         "grad has strides 12 (batch), 3 (channel), 1 (position), expected strides");
   FeatureMapView endless = student;
   endless.batch_stride = std::numeric_limits<std::size_t>::max() / 2;
   throws([&] { loss(endless, teacher, target); }, "student has strides beyond memory");

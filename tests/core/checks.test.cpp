@@ -131,3 +131,37 @@ TEST_CASE("labels in range pass, others throw") {
   support::check_throws([&] { check(std::vector<std::int64_t>{std::int64_t{1} << 32}, 5, -100); },
                         {"labels[0] is 4294967296"});
 }
+
+TEST_CASE("feature maps: strides keep elements apart, whatever their order") {
+  float data[48] = {};
+  using Maps = distill::FeatureMapView<float>;
+  const auto check = [](const Maps& maps) { distill::detail::require_view("Loss", "maps", maps); };
+  check({data, 2, 3, 2, 4});
+  check(distill::nhwc(data, 2, 2, 4, 3));
+  check({data, 2, 1, 8, 1, 3, 0, 24});  // a single channel's stride does not matter
+  check({data, 1, 3, 8, 1, 1, 8, 0});   // nor a single sample's
+  for (const Maps& bad :
+       {Maps{data, 2, 3, 8, 1, 1, 7, 24}, Maps{data, 2, 3, 8, 1, 3, 3, 24}, Maps{data, 2, 3, 8, 1, 0, 8, 24},
+        Maps{data, 2, 3, 8, 1, 1, 8, 23}, Maps{data, 2, 3, 8, 1, 2, 1, 24}}) {
+    support::check_throws([&] { check(bad); },
+                          {"Loss: maps has strides ", "expected strides that keep its elements apart"});
+  }
+}
+
+TEST_CASE("feature maps that interleave without touching do not overlap") {
+  float data[96] = {};
+  const auto check = [](const auto& grad, const auto& input, bool in_place = false) {
+    distill::detail::require_no_overlap("Loss", "grad", grad, "input", input, in_place);
+  };
+  using Maps = distill::FeatureMapView<float>;
+  const Maps low{data, 2, 2, 8, 1, 1, 8, 48}, high{data + 16, 2, 2, 8, 1, 1, 8, 48};  // channels of N x 6 x 8
+  check(low, Maps{data + 32, 2, 2, 8, 1, 1, 8, 48});
+  check(low, high);
+  const Maps last_low{data, 2, 2, 8, 1, 6, 1, 48}, last_high{data + 2, 2, 4, 8, 1, 6, 1, 48};  // of N x 8 x 6
+  check(last_low, last_high);
+  support::check_throws([&] { check(last_low, Maps{data + 1, 2, 4, 8, 1, 6, 1, 48}); }, {"Loss: grad overlaps input"});
+  support::check_throws([&] { check(low, low); }, {"expected separate memory"});
+  check(low, low, true);
+  support::check_throws([&] { check(low, last_low, true); },
+                        {"grad overlaps input"});  // the same memory, another order
+}

@@ -160,3 +160,34 @@ TEST_CASE("labels in Eigen's vectors") {
   const Eigen::MatrixXi matrix = Eigen::MatrixXi::Zero(2, 3);
   support::check_throws([&] { (void)as_labels(matrix); }, {"labels are a 2 x 3 matrix, expected a vector"});
 }
+
+TEST_CASE("feature maps: the order N x C x H x W is the default, N x H x W x C has a function") {
+  float data[240] = {};
+  const distill::FeatureMapView first{data, 2, 3, 4, 10};
+  CHECK(first.positions() == 40);
+  CHECK(first.position_stride == 1);
+  CHECK(first.channel_stride == 40);
+  CHECK(first.batch_stride == 120);
+  const auto last = distill::nhwc(data, 2, 4, 10, 3);
+  CHECK(last.channels == 3);
+  CHECK(last.height == 4);
+  CHECK(last.width == 10);
+  CHECK(last.position_stride == 3);
+  CHECK(last.channel_stride == 1);
+  CHECK(last.batch_stride == 120);
+  const distill::FeatureMapView sequence{data, 2, 3, 40};
+  CHECK(sequence.positions() == 40);
+  CHECK(std::is_same_v<std::remove_const_t<decltype(sequence)>, distill::FeatureMapView<float>>);
+}
+
+TEST_CASE("a vector is a matrix of one row") {
+  std::vector<double> numbers{1, 2, 3};
+  Eigen::VectorXd column = Eigen::VectorXd::Zero(4);
+  CHECK(distill::detail::as_row(numbers).rows == 1);
+  CHECK(distill::detail::as_row(numbers).cols == 3);
+  CHECK(distill::detail::as_row(column).data == column.data());
+  CHECK(distill::detail::as_row(column).cols == 4);
+  CHECK(distill::detail::as_row(distill::MatrixView{numbers.data(), 1, 2}).cols == 2);
+  Eigen::MatrixXd matrix(2, 2);
+  support::check_throws([&] { distill::detail::as_row(matrix); }, {"as_row: a 2 x 2 matrix, expected a vector"});
+}

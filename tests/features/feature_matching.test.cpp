@@ -1,5 +1,5 @@
-#include <distill/features/feature_matching.hpp>
 #include <doctest/doctest.h>
+#include <distill/features/feature_matching.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -24,7 +24,8 @@ using distill::Reduction;
 using distill::RowOptions;
 
 constexpr FeatureDistance all_distances[] = {FeatureDistance::squared, FeatureDistance::absolute,
-                                             FeatureDistance::smooth_l1, FeatureDistance::huber, FeatureDistance::cosine};
+                                             FeatureDistance::smooth_l1, FeatureDistance::huber,
+                                             FeatureDistance::cosine};
 
 FeatureMatching matching(FeatureDistance distance, bool normalize = false, double delta = 1) {
   FeatureMatching loss;
@@ -113,7 +114,8 @@ TEST_CASE_TEMPLATE("FeatureMatching: value and gradient are the reference's", Ty
           CAPTURE(static_cast<int>(distance));
           CAPTURE(normalize);
           // near a kink of a normalised row, rounding decides on which side it is
-          if (normalize && distance == FeatureDistance::absolute && (kind == support::Kind::equal || cols == 1)) continue;
+          if (normalize && distance == FeatureDistance::absolute && (kind == support::Kind::equal || cols == 1))
+            continue;
           check(matching(distance, normalize, 0.75), features, support::Matrix<S>(3, cols, cols + 5, 1));
         }
       }
@@ -152,8 +154,8 @@ TEST_CASE("FeatureMatching: the gradient is that of the value") {
         FeatureMatching sum = loss;
         sum.reduction = Reduction::sum;
         sum(features.student.view(), features.teacher.view(), grad.view());
-        support::check_gradient([&](const reference::Row& x) { return reference::feature_matching(loss, x, t).loss; }, s,
-                                grad.row(0), tolerances::finite_difference);
+        support::check_gradient([&](const reference::Row& x) { return reference::feature_matching(loss, x, t).loss; },
+                                s, grad.row(0), tolerances::finite_difference);
       }
     }
   }
@@ -169,12 +171,30 @@ TEST_CASE("FeatureMatching: golden vectors") {
   check_golden("hidden_cosine.textbrewer", matching(FeatureDistance::cosine));
 }
 
+TEST_CASE("FeatureMatching: patient distillation looks at the first token of each sequence, by the row stride") {
+  for (const auto& golden : support::golden_cases("patient_kd.textbrewer")) {
+    FeatureMatching loss = matching(FeatureDistance::squared, true);
+    loss.reduction = Reduction::mean;
+    const support::GoldenArray student(golden.at("inputs").at("student")), teacher(golden.at("inputs").at("teacher"));
+    const std::size_t rows = golden.at("inputs").at("student").at("shape").front().get<std::size_t>();
+    const std::size_t stride = student.data.size() / rows;
+    std::vector<double> grad(student.data.size());  // the other tokens' stays 0
+    const double value = loss(MatrixView{student.data.data(), rows, student.cols, stride},
+                              MatrixView{teacher.data.data(), rows, student.cols, stride},
+                              MatrixView{grad.data(), rows, student.cols, stride});
+    support::check_golden_loss(golden, value);
+    support::check_golden_gradient(golden, grad);
+  }
+}
+
 TEST_CASE("FeatureMatching: the cosine of nearly parallel rows keeps its digits and is never negative") {
   for (const double angle : {1e-1, 1e-2, 1e-3, 1e-4, 1e-5}) {
-    const std::vector<float> student{3, 4}, teacher{static_cast<float>(3 - 4 * angle), static_cast<float>(4 + 3 * angle)};
+    const std::vector<float> student{3, 4},
+        teacher{static_cast<float>(3 - 4 * angle), static_cast<float>(4 + 3 * angle)};
     const reference::Row s{student[0], student[1]}, t{teacher[0], teacher[1]};
     const long double expected = 0.5L * std::pow(std::atan2(s[0] * t[1] - s[1] * t[0], reference::dot(s, t)), 2);
-    const double loss = matching(FeatureDistance::cosine)(MatrixView{student.data(), 1, 2}, MatrixView{teacher.data(), 1, 2});
+    const double loss =
+        matching(FeatureDistance::cosine)(MatrixView{student.data(), 1, 2}, MatrixView{teacher.data(), 1, 2});
     CAPTURE(angle);
     CHECK(loss >= 0);
     CHECK(std::abs(loss - static_cast<double>(expected)) <= tolerances::cosine_near * angle + angle * angle * angle);
@@ -213,12 +233,14 @@ TEST_CASE_TEMPLATE("FeatureMatching: sizes whose squares overflow or vanish", T,
         const bool scale_free = normalize || distance == FeatureDistance::cosine;
         if (!scale_free) loss.delta = size;
         // squared and huber are of the order of size^2: a weight brings them back
-        const bool quadratic = !scale_free && (distance == FeatureDistance::squared || distance == FeatureDistance::huber);
+        const bool quadratic =
+            !scale_free && (distance == FeatureDistance::squared || distance == FeatureDistance::huber);
         loss.weight = quadratic ? 1 / size : 1;
         std::vector<T> grad(3), small_grad(3);
-        const double value = loss(MatrixView{s.data(), 1, 3}, MatrixView{t.data(), 1, 3}, MatrixView{grad.data(), 1, 3});
-        const double small = matching(distance, normalize)(MatrixView{small_s.data(), 1, 3}, MatrixView{small_t.data(), 1, 3},
-                                                           MatrixView{small_grad.data(), 1, 3});
+        const double value =
+            loss(MatrixView{s.data(), 1, 3}, MatrixView{t.data(), 1, 3}, MatrixView{grad.data(), 1, 3});
+        const double small = matching(distance, normalize)(
+            MatrixView{small_s.data(), 1, 3}, MatrixView{small_t.data(), 1, 3}, MatrixView{small_grad.data(), 1, 3});
         if (!(quadratic && std::is_same_v<T, double>)) {  // the square of the size is no double
           CHECK(value / (scale_free ? 1 : size) == doctest::Approx(small).epsilon(tolerances::Tolerance<T>::value));
         }
@@ -238,7 +260,8 @@ TEST_CASE("FeatureMatching: parameters out of range throw") {
   const auto call = [&](const FeatureMatching& loss) {
     loss(MatrixView{row.data(), 1, 2}, MatrixView{row.data(), 1, 2}, MatrixView{grad.data(), 1, 2});
   };
-  for (const double delta : {0.0, -1.0, std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+  for (const double delta :
+       {0.0, -1.0, std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
     support::check_throws([&] { call(matching(FeatureDistance::huber, false, delta)); },
                           {"FeatureMatching: delta is ", "expected a positive finite number"});
   }

@@ -1,6 +1,6 @@
+#include <doctest/doctest.h>
 #include <distill/features/projected.hpp>
 #include <distill/logits/kl_divergence.hpp>
-#include <doctest/doctest.h>
 
 #include <array>
 #include <cmath>
@@ -130,8 +130,10 @@ void check(Problem& problem, FeatureMatching matching, double tolerance, const S
 }  // namespace
 
 TEST_CASE("Projected: value and all gradients, double") {
-  for (const auto& [rows, inputs, outputs] : std::initializer_list<std::array<std::size_t, 3>>{{1, 1, 1}, {5, 3, 8}, {4, 9, 2}}) {
-    for (const distill::FeatureDistance distance : {distill::FeatureDistance::squared, distill::FeatureDistance::cosine}) {
+  for (const auto& [rows, inputs, outputs] :
+       std::initializer_list<std::array<std::size_t, 3>>{{1, 1, 1}, {5, 3, 8}, {4, 9, 2}}) {
+    for (const distill::FeatureDistance distance :
+         {distill::FeatureDistance::squared, distill::FeatureDistance::cosine}) {
       if (outputs == 1 && distance == distill::FeatureDistance::cosine) continue;
       Problem<double, double, double> problem(rows, inputs, outputs);
       FeatureMatching matching;
@@ -159,8 +161,7 @@ TEST_CASE("Projected: without a bias, from Eigen's matrices") {
   const Projected hint{FeatureMatching{}};
   const double with_bias = hint(student, linear_projection(weights, bias), teacher, expected,
                                 linear_projection(expected_weights, grad_bias));
-  const double without =
-      hint(student, linear_projection(weights), teacher, grad, linear_projection(grad_weights));
+  const double without = hint(student, linear_projection(weights), teacher, grad, linear_projection(grad_weights));
   CHECK(with_bias == without);
   CHECK(grad == expected);
   CHECK(grad_weights == expected_weights);
@@ -197,7 +198,8 @@ TEST_CASE("Projected: an ignored row is never read, and its gradient is 0") {
   RowOptions options;
   options.weights = row_weights.data();
   const Projected<FeatureMatching> loss{};
-  CHECK(std::isfinite(loss(MatrixView{student.at<float>(0), 3, 4, stride}, linear_projection(MatrixView{weights.data(), 4, 4}),
+  CHECK(std::isfinite(loss(MatrixView{student.at<float>(0), 3, 4, stride},
+                           linear_projection(MatrixView{weights.data(), 4, 4}),
                            MatrixView{teacher.at<float>(0), 3, 4, stride}, MatrixView{grad.data(), 3, 4},
                            linear_projection(MatrixView{grad_weights.data(), 4, 4}), options)));
   for (std::size_t j = 0; j < 4; ++j) CHECK(grad[4 + j] == 0);
@@ -247,24 +249,50 @@ TEST_CASE("Projected: what does not fit throws before anything is written") {
   const auto gradients = linear_projection(grad_weights.view(), grad_bias.view());
   const auto throws = [&](const auto& f, const char* message) { support::check_throws(f, {"Projected: ", message}); };
   support::Matrix<float> wide(2, 5), tall(3, 4), square(4, 4);
-  throws([&] { loss(p.student.view(), linear_projection(square.view(), p.bias.view()), p.teacher.view(), grad.view(), gradients); },
-         "weights is 4 x 4, expected 4 x 3");
-  throws([&] { loss(p.student.view(), linear_projection(p.weights.view(), wide.view()), p.teacher.view(), grad.view(), gradients); },
-         "bias is 2 x 5, expected 1 x 4");
+  throws(
+      [&] {
+        loss(p.student.view(), linear_projection(square.view(), p.bias.view()), p.teacher.view(), grad.view(),
+             gradients);
+      },
+      "weights is 4 x 4, expected 4 x 3");
+  throws(
+      [&] {
+        loss(p.student.view(), linear_projection(p.weights.view(), wide.view()), p.teacher.view(), grad.view(),
+             gradients);
+      },
+      "bias is 2 x 5, expected 1 x 4");
   throws([&] { loss(p.student.view(), p.projection(), tall.view(), grad.view(), gradients); },
          "teacher has 3 rows, student has 2");
   throws([&] { loss(p.student.view(), p.projection(), p.teacher.view(), wide.view(), gradients); },
          "grad has 5 columns, student has 3");
-  throws([&] { loss(p.student.view(), p.projection(), p.teacher.view(), grad.view(), linear_projection(square.view(), grad_bias.view())); },
-         "grad_weights is 4 x 4, expected 4 x 3");
-  throws([&] { loss(p.student.view(), p.projection(), p.teacher.view(), grad.view(), linear_projection(grad_weights.view())); },
-         "grad_bias has 0 rows, bias has 1");
-  throws([&] { loss(p.student.view(), p.projection(), p.teacher.view(), grad.view(), linear_projection(p.weights.view(), grad_bias.view())); },
-         "grad_weights overlaps weights");
-  throws([&] { loss(p.student.view(), p.projection(), p.teacher.view(), grad.view(), linear_projection(grad_weights.view(), MatrixView{grad_weights.view().data, 1, 4})); },
-         "grad_weights overlaps grad_bias");
-  throws([&] { loss(p.student.view(), p.projection(), p.teacher.view(), MatrixView{p.weights.view().data, 2, 3}, gradients); },
-         "grad overlaps weights");
+  throws(
+      [&] {
+        loss(p.student.view(), p.projection(), p.teacher.view(), grad.view(),
+             linear_projection(square.view(), grad_bias.view()));
+      },
+      "grad_weights is 4 x 4, expected 4 x 3");
+  throws(
+      [&] {
+        loss(p.student.view(), p.projection(), p.teacher.view(), grad.view(), linear_projection(grad_weights.view()));
+      },
+      "grad_bias has 0 rows, bias has 1");
+  throws(
+      [&] {
+        loss(p.student.view(), p.projection(), p.teacher.view(), grad.view(),
+             linear_projection(p.weights.view(), grad_bias.view()));
+      },
+      "grad_weights overlaps weights");
+  throws(
+      [&] {
+        loss(p.student.view(), p.projection(), p.teacher.view(), grad.view(),
+             linear_projection(grad_weights.view(), MatrixView{grad_weights.view().data, 1, 4}));
+      },
+      "grad_weights overlaps grad_bias");
+  throws(
+      [&] {
+        loss(p.student.view(), p.projection(), p.teacher.view(), MatrixView{p.weights.view().data, 2, 3}, gradients);
+      },
+      "grad overlaps weights");
   const std::vector<float> negative{1, -1};
   RowOptions options;
   options.weights = negative.data();

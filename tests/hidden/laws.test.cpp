@@ -38,7 +38,8 @@ Outcome run(const Loss& loss, const support::Scores<float, float>& scores, RowOp
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("samples do not depend on one another: permuted, repeated, split", Loss, DISTILL_TEST_HIDDEN_LOSSES) {
+TEST_CASE_TEMPLATE("samples do not depend on one another: permuted, repeated, split", Loss,
+                   DISTILL_TEST_HIDDEN_LOSSES) {
   for (const std::size_t cols : std::initializer_list<std::size_t>{2, 6, 66, 1200}) {
     Loss loss;
     loss.loss.reduction = distill::Reduction::sum;

@@ -58,6 +58,6 @@ using EuclideanAttention = Attention<distill::AttentionDistance::euclidean, true
 
 }  // namespace support
 
-#define DISTILL_TEST_HIDDEN_LOSSES                                                                           \
+#define DISTILL_TEST_HIDDEN_LOSSES                                                                        \
   support::SquaredMatching, support::NormalizedHuber, support::CosineMatching, support::SquaredAttention, \
       support::EuclideanAttention

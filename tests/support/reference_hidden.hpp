@@ -110,7 +110,8 @@ inline Maps average_pool(const Maps& maps, std::size_t height, std::size_t width
 
 inline Row attention(const Maps& maps, long double power) {
   Row result(maps.height * maps.width);
-  for (std::size_t k = 0; k < maps.data.size(); ++k) result[k % result.size()] += std::pow(std::abs(maps.data[k]), power);
+  for (std::size_t k = 0; k < maps.data.size(); ++k)
+    result[k % result.size()] += std::pow(std::abs(maps.data[k]), power);
   return result;
 }
 

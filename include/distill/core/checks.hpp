@@ -49,15 +49,16 @@ void require_view(const char* who, const char* name, const FeatureMapView<T>& m)
   Dimension inner{m.height * m.width, m.position_stride}, outer{m.channels, m.channel_stride};
   constexpr std::size_t largest = static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max()) / sizeof(T);
   if (m.height > largest / m.width || m.channels > largest / inner.size) {
-    fail(who, name, " has ", m.channels, " maps of ", m.height, " x ", m.width, ", expected a size that fits into memory");
+    fail(who, name, " has ", m.channels, " maps of ", m.height, " x ", m.width,
+         ", expected a size that fits into memory");
   }
   if (inner.stride > outer.stride && outer.size > 1) std::swap(inner, outer);
   std::size_t reach = 1;  // elements from the first to the last so far
   for (const Dimension d : {inner, outer, Dimension{m.batch, m.batch_stride}}) {
     if (d.size == 1) continue;
     if (d.stride < reach) {
-      fail(who, name, " has strides ", m.batch_stride, " (batch), ", m.channel_stride, " (channel), ", m.position_stride,
-           " (position), expected strides that keep its elements apart");
+      fail(who, name, " has strides ", m.batch_stride, " (batch), ", m.channel_stride, " (channel), ",
+           m.position_stride, " (position), expected strides that keep its elements apart");
     }
     if (d.stride > (largest - reach) / (d.size - 1)) {
       fail(who, name, " has strides beyond memory: ", m.batch_stride, " (batch), ", m.channel_stride, " (channel), ",
@@ -74,8 +75,8 @@ template <class A, class B>
 void require_same_shape(const char* who, const char* a_name, const FeatureMapView<A>& a, const char* b_name,
                         const FeatureMapView<B>& b) {
   if (a.batch != b.batch || a.channels != b.channels || a.height != b.height || a.width != b.width) {
-    fail(who, a_name, " is ", a.batch, " x ", a.channels, " x ", a.height, " x ", a.width, ", ", b_name, " is ", b.batch,
-         " x ", b.channels, " x ", b.height, " x ", b.width);
+    fail(who, a_name, " is ", a.batch, " x ", a.channels, " x ", a.height, " x ", a.width, ", ", b_name, " is ",
+         b.batch, " x ", b.channels, " x ", b.height, " x ", b.width);
   }
 }
 
@@ -130,14 +131,15 @@ MatrixView<T> memory_rows(const FeatureMapView<T>& m) {
   if (m.position_stride == 1 && (m.batch == 1 || m.batch_stride == m.channels * m.channel_stride)) {
     return {m.data, m.batch * m.channels, positions, m.channel_stride};
   }
-  return {m.data, m.batch, (m.channels - 1) * m.channel_stride + (positions - 1) * m.position_stride + 1, m.batch_stride};
+  return {m.data, m.batch, (m.channels - 1) * m.channel_stride + (positions - 1) * m.position_stride + 1,
+          m.batch_stride};
 }
 
 template <class G, class T>
 void require_no_overlap(const char* who, const char* grad_name, const FeatureMapView<G>& grad, const char* name,
                         const FeatureMapView<T>& input, bool in_place) {
-  const bool same_layout = grad.position_stride == input.position_stride && grad.channel_stride == input.channel_stride &&
-                           grad.batch_stride == input.batch_stride;
+  const bool same_layout = grad.position_stride == input.position_stride &&
+                           grad.channel_stride == input.channel_stride && grad.batch_stride == input.batch_stride;
   require_no_overlap(who, grad_name, memory_rows(grad), name, memory_rows(input), in_place && same_layout);
 }
 

@@ -47,8 +47,8 @@ MatrixView(T*, Rows, Cols, Stride) -> MatrixView<T>;
 /// Feature maps in the caller's memory: for each of `batch` samples `channels` maps of height x width positions (for a
 /// sequence: its length x 1). Channel c of sample n at position p = y * width + x is
 /// data[n * batch_stride + c * channel_stride + p * position_stride].
-/// `FeatureMapView{data, n, c, h, w}` is N x C x H x W, and nhwc(data, n, h, w, c) the other usual order; set strides by
-/// name for anything else, such as some channels of a larger map.
+/// `FeatureMapView{data, n, c, h, w}` is N x C x H x W, and nhwc(data, n, h, w, c) the other usual order; set strides
+/// by name for anything else, such as some channels of a larger map.
 template <class T>
 struct FeatureMapView {
   T* data = nullptr;
@@ -158,9 +158,10 @@ auto as_matrix(M&& matrix) {
 /// A view of `maps`: a FeatureMapView.
 template <class M>
 auto as_feature_map(const M& maps) {
-  static_assert(detail::is_feature_map_view<M>::value,
-                "distill: not feature maps. Pass FeatureMapView{pointer, batch, channels, height, width} for N x C x H x W, "
-                "or nhwc(pointer, batch, height, width, channels)");
+  static_assert(
+      detail::is_feature_map_view<M>::value,
+      "distill: not feature maps. Pass FeatureMapView{pointer, batch, channels, height, width} for N x C x H x W, "
+      "or nhwc(pointer, batch, height, width, channels)");
   return maps;
 }
 
@@ -233,9 +234,10 @@ auto as_row(V&& v) {
   if constexpr (is_matrix_view<Vector>::value) {
     return v;
   } else {
-    static_assert(is_contiguous_range<V>::value,
-                  "distill: not a vector that can be viewed. Pass MatrixView{pointer, 1, size}, or something contiguous "
-                  "with data() and size()");
+    static_assert(
+        is_contiguous_range<V>::value,
+        "distill: not a vector that can be viewed. Pass MatrixView{pointer, 1, size}, or something contiguous "
+        "with data() and size()");
     if constexpr (is_eigen_like<V>::value) {
       if (v.rows() != 1 && v.cols() != 1) fail("as_row", "a ", v.rows(), " x ", v.cols(), " matrix, expected a vector");
       require_unit_inner_stride(v);

@@ -36,8 +36,8 @@ enum class FeatureDistance {
 /// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
 ///             exactly the student's memory. The teacher is a constant
 /// Gradient    weight * w_i / divisor times: squared 2 d_j; absolute sign(d_j), 0 at 0; smooth_l1 d_j / delta, within
-///             [-1, 1]; cosine (s_j / |s| * cos - t_j / |t|) / |s|; with normalize (g - s (s . g) / |s|^2) / |s| for the
-///             gradient g with respect to s / |s|
+///             [-1, 1]; cosine (s_j / |s| * cos - t_j / |t|) / |s|; with normalize (g - s (s . g) / |s|^2) / |s| for
+///             the gradient g with respect to s / |s|
 /// Divisor     Reduction::per_element, the default, is the mean over elements (cosine: a row is one element)
 /// Exceptions  a row of norm 0 is normalised to 0 and its gradient is 0; the cosine with it is 0, the distance 1. A row
 ///             with NaN or an infinity has a loss and gradient of NaN. Differences whose squares overflow or vanish are
@@ -47,8 +47,8 @@ enum class FeatureDistance {
 /// Cost        one read of student and teacher, one write of grad (normalised: the row is read again from cache); no
 ///             scratch
 /// Conventions published code means over all elements (hint losses, hidden states: squared or smooth_l1 with the
-///             defaults), or sums a row and means over rows (patient distillation: squared, normalize, Reduction::mean);
-///             none halves the square
+///             defaults), or sums a row and means over rows (patient distillation: squared, normalize,
+///             Reduction::mean); none halves the square
 /// Paper       Romero et al.: FitNets: Hints for Thin Deep Nets, 2015 (arXiv:1412.6550). Widths that differ need
 ///             Projected (features/projected.hpp)
 struct FeatureMatching {

@@ -156,22 +156,25 @@ auto checked_parameters(const char* who, const LinearProjection<Weights>& projec
 /// bias (the hint with a regressor of FitNets). For example
 ///
 ///     Projected hint{FeatureMatching{}};
-///     hint(student, linear_projection(weights, bias), teacher, grad_student, linear_projection(grad_weights, grad_bias));
+///     hint(student, linear_projection(weights, bias), teacher, grad_student, linear_projection(grad_weights,
+///     grad_bias));
 ///
-/// Shapes      student, grad_student: rows x student's width; teacher: rows x teacher's width; weights: teacher's width x
-///             student's width; bias: teacher's width. Any of the four scalar types each; the product is computed in double
-///             if student or weights is double, else in float
+/// Shapes      student, grad_student: rows x student's width; teacher: rows x teacher's width; weights: teacher's width
+/// x
+///             student's width; bias: teacher's width. Any of the four scalar types each; the product is computed in
+///             double if student or weights is double, else in float
 /// Returns     loss's value; each gradient is overwritten, or added to with add_to(). grad_student may be exactly the
 ///             student's memory
 /// Gradient    with g = d loss / d (projected student): student g * weights, weights g^T * student, bias the sum of g's
 ///             rows
 /// Exceptions  as `loss`; a row of weight 0 is never read. A row with NaN makes the parameters' gradients NaN
-/// Throws      as `loss`, and std::invalid_argument on shapes that do not fit and memory that overlaps; before anything is
+/// Throws      as `loss`, and std::invalid_argument on shapes that do not fit and memory that overlaps; before anything
+/// is
 ///             written
 /// Cost        three products of rows x widths, by Eigen in the calling thread (which may allocate for its blocking);
 ///             scratch: the projected rows; arguments of two bytes an element are copied
-/// Rows        are the same whatever the executor; Eigen's products of a batch that is split may differ in the last digits
-/// Paper       Romero et al.: FitNets: Hints for Thin Deep Nets, 2015 (arXiv:1412.6550)
+/// Rows        are the same whatever the executor; Eigen's products of a batch that is split may differ in the last
+/// digits Paper       Romero et al.: FitNets: Hints for Thin Deep Nets, 2015 (arXiv:1412.6550)
 template <class Loss>
 struct Projected {
   Loss loss;
@@ -197,7 +200,8 @@ struct Projected {
     detail::require_projection(who, "weights", "bias", projection, teacher.cols, student.cols);
     detail::require_weights(who, options.weights, student.rows);
     const auto grad = detail::checked_gradient(who, student, grad_student, teacher);
-    const auto grad_parameters = detail::checked_parameters(who, projection, grad_projection, student, teacher, grad.view);
+    const auto grad_parameters =
+        detail::checked_parameters(who, projection, grad_projection, student, teacher, grad.view);
 
     using S = std::remove_const_t<detail::element_t<decltype(student)>>;
     using C = detail::compute_t<S, Weights>;
@@ -206,8 +210,7 @@ struct Projected {
     const auto student_run = [&](std::size_t begin, std::size_t count) {
       return detail::factor_of_product<C>(detail::middle_rows(student, begin, count));
     };
-    C* const memory =
-        static_cast<C*>(detail::scratch().products.reserve(student.rows * teacher.cols * sizeof(C)));
+    C* const memory = static_cast<C*>(detail::scratch().products.reserve(student.rows * teacher.cols * sizeof(C)));
     const MatrixView<C> projected{memory, student.rows, teacher.cols};
     const auto projected_run = [&](std::size_t begin, std::size_t count) {
       return Eigen::Map<detail::RowMajor<C>>(projected.row(begin), detail::eigen_index(count),

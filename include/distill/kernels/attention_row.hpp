@@ -201,8 +201,7 @@ bool compute_attention_row(const Power& power, bool euclidean, const AttentionSa
   const auto needs_pooling = [&](const auto& x) { return x.height != sample.height || x.width != sample.width; };
   const std::size_t pooled_channels = std::max(needs_pooling(sample.student) ? sample.student.channels : 0,
                                                needs_pooling(sample.teacher) ? sample.teacher.channels : 0);
-  N* const student_map =
-      static_cast<N*>(detail::scratch().rows.reserve((2 + pooled_channels) * positions * sizeof(N)));
+  N* const student_map = static_cast<N*>(detail::scratch().rows.reserve((2 + pooled_channels) * positions * sizeof(N)));
   N* const teacher_map = student_map + positions;
   const auto pooled = [&](const auto& x) {  // one buffer: the teacher's are not needed any more when the student's are
     return SampleMaps<N>{teacher_map + positions, x.channels, sample.height, sample.width, positions, 1};
@@ -242,9 +241,8 @@ bool compute_attention_row(const Power& power, bool euclidean, const AttentionSa
       average_pool_backward(read_only(maps), sample.grad, sample.accumulate);
     });
   }
-  return finish(sample.student, [&](const auto& attention) {
-    attention.put_gradient(sample.student, sample.grad, sample.accumulate);
-  });
+  return finish(sample.student,
+                [&](const auto& attention) { attention.put_gradient(sample.student, sample.grad, sample.accumulate); });
 }
 
 /// The loss of a sample: NaN, with a gradient yet to be filled, if a number is not finite.

@@ -100,7 +100,8 @@ double difference_row(const F& f, const S* s, const T* t, std::size_t n, double 
   const auto sum = [&](auto lanes, std::size_t begin, std::size_t end) {
     using N = decltype(lanes);
     return sum_row<N>(end - begin, [&](std::size_t i) {
-      return f.value(load_up_to<N>(s + begin + i, end - begin - i, 0) - load_up_to<N>(t + begin + i, end - begin - i, 0));
+      return f.value(load_up_to<N>(s + begin + i, end - begin - i, 0) -
+                     load_up_to<N>(t + begin + i, end - begin - i, 0));
     });
   };
   const auto put_gradient = [&](auto lanes, std::size_t begin, std::size_t end) {

@@ -69,7 +69,8 @@ struct KlDivergence {
     const double scale = scale_by_temperature_squared ? temperature * temperature : 1;
     return kernels::with_precision(kernels::needs_high_precision(precision, temperature), [&](auto chosen) {
       return kernels::reduce_rows(
-          {student.rows, student.cols, student.cols}, grad, options, reduction, weight, [](std::size_t) { return false; },
+          {student.rows, student.cols, student.cols}, grad, options, reduction, weight,
+          [](std::size_t) { return false; },
           [&](std::size_t i, double factor) {
             kernels::DistillationRow<decltype(chosen)::value, false, L, S, T> row(
                 student.row(i), teacher.row(i), student.cols, temperature, kernels::none);
