@@ -30,22 +30,19 @@ enum class AttentionDistance {
 ///     A(x)_p = a_p / |a|,  a_p = sum_c |x_cp|^power        over channels c, for positions p
 ///
 /// Shapes      student, grad: FeatureMapView of batch x channels x (height x width); teacher: the same batch, any
-/// channels.
-///             Where heights or widths differ, both sides are average-pooled first, each axis to the smaller of its two
-///             sizes. float, double, half or bfloat16; the teacher's type is free, grad has the student's (its strides
-///             may differ). If either is double, all is computed in double, else in float
+///             channels. Where heights or widths differ, both sides are average-pooled first, each axis to the smaller
+///             of its two sizes. float, double, half or bfloat16; the teacher's type is free, grad has the student's
+///             (its strides may differ). If either is double, all is computed in double, else in float
 /// Ranges      power from 1 to 64, weight finite; D is from 0 to 2 (squared) or sqrt(2): maps are not negative
 /// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
 ///             exactly the student's memory. The teacher is a constant
-/// Gradient    with u = A(student), v = A(teacher), g = 2 (u - v), or (u - v) / |u - v|:
-///             d loss / d x_cp = weight * w_i / divisor * (g_p - u_p (u . g)) / |a| * power |x_cp|^(power - 1)
-///             sign(x_cp)
+/// Gradient    with u = A(student), v = A(teacher), g = 2 (u - v), or (u - v) / |u - v|: d loss / d x_cp = weight * w_i
+///             / divisor * (g_p - u_p (u . g)) / |a| * power |x_cp|^(power - 1) sign(x_cp)
 /// Divisor     Reduction::per_element, the default, is the mean over samples and positions (euclidean: over samples;
 ///             Reduction::sum is the paper's sum)
 /// Exceptions  a sample of zeros has the map 0 and the gradient 0; where both maps are equal the gradient is 0. A
-/// sample
-///             with NaN or an infinity has a loss and gradient of NaN. Powers that overflow are computed from the
-///             sample divided by its largest number: A does not change
+///             sample with NaN or an infinity has a loss and gradient of NaN. Powers that overflow are computed from
+///             the sample divided by its largest number: A does not change
 /// Throws      std::invalid_argument on a parameter out of range, batches that differ, 0 channels or positions, null,
 ///             strides that make elements coincide, memory that overlaps, a sample weight that is negative or not
 ///             finite; before anything is written

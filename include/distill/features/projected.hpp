@@ -160,8 +160,7 @@ auto checked_parameters(const char* who, const LinearProjection<Weights>& projec
 ///     grad_bias));
 ///
 /// Shapes      student, grad_student: rows x student's width; teacher: rows x teacher's width; weights: teacher's width
-/// x
-///             student's width; bias: teacher's width. Any of the four scalar types each; the product is computed in
+///             x student's width; bias: teacher's width. Any of the four scalar types each; the product is computed in
 ///             double if student or weights is double, else in float
 /// Returns     loss's value; each gradient is overwritten, or added to with add_to(). grad_student may be exactly the
 ///             student's memory
@@ -169,12 +168,12 @@ auto checked_parameters(const char* who, const LinearProjection<Weights>& projec
 ///             rows
 /// Exceptions  as `loss`; a row of weight 0 is never read. A row with NaN makes the parameters' gradients NaN
 /// Throws      as `loss`, and std::invalid_argument on shapes that do not fit and memory that overlaps; before anything
-/// is
-///             written
+///             is written
 /// Cost        three products of rows x widths, by Eigen in the calling thread (which may allocate for its blocking);
 ///             scratch: the projected rows; arguments of two bytes an element are copied
 /// Rows        are the same whatever the executor; Eigen's products of a batch that is split may differ in the last
-/// digits Paper       Romero et al.: FitNets: Hints for Thin Deep Nets, 2015 (arXiv:1412.6550)
+///             digits
+/// Paper       Romero et al.: FitNets: Hints for Thin Deep Nets, 2015 (arXiv:1412.6550)
 template <class Loss>
 struct Projected {
   Loss loss;

@@ -21,9 +21,8 @@ inline namespace DISTILL_ABI {
 ///     t_ij = (1 - label_smoothing) [j = label_i] + label_smoothing / cols
 ///
 /// Shapes      student, grad: rows x cols (one sample a row) of raw scores: float, double, half or bfloat16; grad has
-/// the
-///             student's type. labels: rows integers from 0 to cols - 1, or ignore_label: that row counts as of weight
-///             0
+///             the student's type. labels: rows integers from 0 to cols - 1, or ignore_label: that row counts as of
+///             weight 0
 /// Ranges      label_smoothing in [0, 1], weight finite; the loss is >= 0 times weight
 /// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
 ///             exactly the student's memory
@@ -31,8 +30,7 @@ inline namespace DISTILL_ABI {
 /// Infinities  -infinity where t > 0: loss +infinity, gradient finite. A row with NaN or +infinity, or with nothing but
 ///             -infinity, has a loss and gradient of NaN
 /// Throws      std::invalid_argument on a label or parameter out of range, shapes that differ, 0 columns, null, a
-/// stride
-///             below cols, memory that overlaps, a row weight that is negative or not finite; before anything is
+///             stride below cols, memory that overlaps, a row weight that is negative or not finite; before anything is
 ///             written
 /// Accuracy    the loss keeps its relative accuracy down to 1e-30: -ln q is computed as ln(1 + others / own)
 /// Cost        one read of student (two with smoothing), one write of grad; scratch: one row of the computed type

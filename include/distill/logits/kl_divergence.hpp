@@ -20,9 +20,8 @@ inline namespace DISTILL_ABI {
 ///     p = softmax(teacher / T), q = softmax(student / T), S = T^2 if scale_by_temperature_squared, else 1
 ///
 /// Shapes      student, teacher, grad: rows x cols (one sample a row) of raw scores: float, double, half or bfloat16;
-/// the
-///             teacher's type is free, grad has the student's. If either is double, all is computed in double, else in
-///             float
+///             the teacher's type is free, grad has the student's. If either is double, all is computed in double, else
+///             in float
 /// Ranges      temperature > 0 and finite, weight finite; the loss is >= 0 times weight
 /// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
 ///             exactly the student's memory. The teacher is a constant
@@ -32,8 +31,7 @@ inline namespace DISTILL_ABI {
 /// Throws      std::invalid_argument on a parameter out of range, shapes that differ, 0 columns, null, a stride below
 ///             cols, memory that overlaps, a row weight that is negative or not finite; before anything is written
 /// Cost        one read of student and teacher, one write of grad (Precision::high: two reads); scratch: two rows of
-/// the
-///             computed type. Above T = 32 Precision::high is always used: S would amplify the rounding of standard
+///             the computed type. Above T = 32 Precision::high is always used: S would amplify the rounding of standard
 /// Conventions PyTorch's kl_div(log q, p, reduction='batchmean') * T^2 is this with the defaults; 'mean' there is
 ///             Reduction::per_element
 /// Paper       Hinton, Vinyals, Dean: Distilling the Knowledge in a Neural Network, 2015 (arXiv:1503.02531)

@@ -21,9 +21,8 @@ inline namespace DISTILL_ABI {
 ///     p = softmax(teacher / T), q = softmax(student / T), CE_i = -ln softmax(student_i)[label_i] at temperature 1
 ///
 /// Shapes      student, teacher, grad: rows x cols (one sample a row) of raw scores: float, double, half or bfloat16;
-/// the
-///             teacher's type is free, grad has the student's. If either is double, all is computed in double, else in
-///             float. labels: rows integers from 0 to cols - 1, or ignore_label: that row counts as of weight 0, for
+///             the teacher's type is free, grad has the student's. If either is double, all is computed in double, else
+///             in float. labels: rows integers from 0 to cols - 1, or ignore_label: that row counts as of weight 0, for
 ///             both terms
 /// Ranges      temperature > 0 and finite, alpha in [0, 1], weight finite; the loss is >= 0 times weight
 /// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
@@ -31,8 +30,7 @@ inline namespace DISTILL_ABI {
 /// Gradient    weight * w_i / divisor * (alpha T (q_ij - p_ij) + (1 - alpha) (softmax(student_i)_j - [j = label_i]))
 /// Infinities  as KlDivergence and CrossEntropy; a term of factor 0 counts as 0 even where it is infinite
 /// Throws      std::invalid_argument on a label or parameter out of range, shapes that differ, 0 columns, null, a
-/// stride
-///             below cols, memory that overlaps, a row weight that is negative or not finite; before anything is
+///             stride below cols, memory that overlaps, a row weight that is negative or not finite; before anything is
 ///             written
 /// Cost        one read of student and teacher, one write of grad (Precision::high: two reads); scratch: three rows of
 ///             the computed type. Above T = 32 Precision::high is always used

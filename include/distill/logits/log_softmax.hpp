@@ -65,12 +65,11 @@ void log_softmax_row(const Stored* x, std::size_t n, double temperature, Out* ou
 ///
 /// Formula     out_ij = logits_ij / T - log sum_k exp(logits_ik / T)
 /// Shapes      logits, out: rows x cols, float, double, half or bfloat16, each its own; out may be exactly logits'
-/// memory Ranges      temperature > 0 and finite; out in [-infinity, 0]. -infinity gives -infinity. A row with NaN or
-/// +infinity,
-///             or with nothing but -infinity, gives NaN
+///             memory
+/// Ranges      temperature > 0 and finite; out in [-infinity, 0]. -infinity gives -infinity. A row with NaN or
+///             +infinity, or with nothing but -infinity, gives NaN
 /// Throws      std::invalid_argument on shapes that differ, 0 columns, null, a stride below cols, overlap, a
-/// temperature
-///             out of range; before anything is written
+///             temperature out of range; before anything is written
 /// Accuracy    float: <= 4 ULP in both precisions, also for classes whose probability is nearly 1
 /// Cost        three sweeps over logits, one write of out; no scratch
 template <class Logits, class Out>

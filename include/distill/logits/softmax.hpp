@@ -72,12 +72,11 @@ void softmax_rows(const char* who, const MatrixView<Logits>& logits, const Matri
 ///
 /// Formula     out_ij = exp(logits_ij / T) / sum_k exp(logits_ik / T)
 /// Shapes      logits, out: rows x cols, float, double, half or bfloat16, each its own; out may be exactly logits'
-/// memory Ranges      temperature > 0 and finite; out in [0, 1], rows sum to 1. -infinity gives 0. A row with NaN or
-/// +infinity,
-///             or with nothing but -infinity, gives NaN
+///             memory
+/// Ranges      temperature > 0 and finite; out in [0, 1], rows sum to 1. -infinity gives 0. A row with NaN or
+///             +infinity, or with nothing but -infinity, gives NaN
 /// Throws      std::invalid_argument on shapes that differ, 0 columns, null, a stride below cols, overlap, a
-/// temperature
-///             out of range; before anything is written
+///             temperature out of range; before anything is written
 /// Accuracy    float: <= 4 ULP for results of at least 2^-126, in both precisions; smaller ones may be 0
 /// Cost        one read of logits, one write of out; scratch: one row
 template <class Logits, class Out>
