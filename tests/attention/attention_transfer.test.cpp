@@ -136,7 +136,7 @@ std::vector<T> channels_last(const std::vector<T>& data, std::size_t batch, Shap
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("AttentionTransfer: value and gradient are the reference's", Types, DISTILL_TEST_TYPE_PAIRS) {
+TEST_CASE_TEMPLATE("AttentionTransfer: value and gradient are the reference's", Types, DISTILL_TEST_FEW_TYPE_PAIRS) {
   for (const auto& [student, teacher] : shapes) {
     Problem<typename Types::Student, typename Types::Teacher> problem(3, student, teacher);
     for (const AttentionDistance distance : both_distances) {

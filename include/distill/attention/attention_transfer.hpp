@@ -81,8 +81,13 @@ struct AttentionTransfer {
     const auto grad = detail::checked_gradient(who, student, gradient, teacher);
     detail::require_weights(who, options.weights, student.batch);
 
-    using S = std::remove_const_t<detail::element_t<decltype(student)>>;
-    using T = std::remove_const_t<detail::element_t<decltype(teacher)>>;
+    return compute(student, teacher, grad, options);
+  }
+
+ private:
+  template <class S, class T, class G>
+  double compute(const FeatureMapView<S>& student, const FeatureMapView<T>& teacher,
+                 const GradientTarget<FeatureMapView<G>>& grad, const RowOptions& options) const {
     using L = kernels::Lanes<detail::compute_t<S, T>, kernels::DefaultArch>;
     const std::size_t height = std::min<std::size_t>(student.height, teacher.height);
     const std::size_t width = std::min<std::size_t>(student.width, teacher.width);
@@ -92,12 +97,12 @@ struct AttentionTransfer {
           {student.batch, student.channels * student.positions(), euclidean ? 1 : height * width}, grad, options,
           reduction, weight, [](std::size_t) { return false; },
           [&](std::size_t i, double factor) {
-            const kernels::AttentionSample<S, T> sample{kernels::sample_maps<const S>(student, i),
-                                                        kernels::sample_maps<const T>(teacher, i),
-                                                        kernels::sample_maps<S>(grad.view, i),
-                                                        height,
-                                                        width,
-                                                        grad.accumulate};
+            const kernels::AttentionSample<G, std::remove_const_t<T>> sample{kernels::sample_maps<const S>(student, i),
+                                                                             kernels::sample_maps<const T>(teacher, i),
+                                                                             kernels::sample_maps<G>(grad.view, i),
+                                                                             height,
+                                                                             width,
+                                                                             grad.accumulate};
             const double loss = kernels::attention_row<L>(power_of, euclidean, sample, factor);
             if (std::isnan(loss) && grad.view.data) {
               kernels::fill_row(grad.view, i, std::numeric_limits<float>::quiet_NaN());

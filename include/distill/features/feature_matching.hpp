@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstddef>
-#include <type_traits>
 
 #include <distill/core/checks.hpp>
 #include <distill/core/gradient.hpp>
@@ -69,6 +68,9 @@ struct FeatureMatching {
     constexpr const char* who = "FeatureMatching";
     const auto student = as_matrix(student_features);
     const auto teacher = as_matrix(teacher_features);
+    if (distance < FeatureDistance::squared || distance > FeatureDistance::cosine) {
+      detail::fail(who, "distance is ", static_cast<int>(distance), ", expected a FeatureDistance");
+    }
     detail::require_positive_finite(who, "delta", delta);
     detail::require_finite(who, "weight", weight);
     detail::require_view(who, "student", student);
@@ -77,22 +79,28 @@ struct FeatureMatching {
     const auto grad = detail::checked_gradient(who, student, gradient, teacher);
     detail::require_weights(who, options.weights, student.rows);
 
-    using S = std::remove_const_t<detail::element_t<decltype(student)>>;
-    using T = std::remove_const_t<detail::element_t<decltype(teacher)>>;
+    return compute(student, teacher, grad, options);
+  }
+
+ private:
+  template <class S, class T, class G>
+  double compute(const MatrixView<S>& student, const MatrixView<T>& teacher, const GradientTarget<MatrixView<G>>& grad,
+                 const RowOptions& options) const {
     using L = kernels::Lanes<detail::compute_t<S, T>, kernels::DefaultArch>;
+    const std::size_t n = student.cols;
     const auto reduce = [&](std::size_t terms, const auto& row) {
       return kernels::reduce_rows(
-          {student.rows, student.cols, terms}, grad, options, reduction, weight, [](std::size_t) { return false; },
+          {student.rows, n, terms}, grad, options, reduction, weight, [](std::size_t) { return false; },
           [&](std::size_t i, double factor) {
-            S* const grad_row = grad.view.data ? grad.view.row(i) : nullptr;
-            return row(detail::const_row(student, i), detail::const_row(teacher, i), factor, grad_row);
+            return row(detail::const_row(student, i), detail::const_row(teacher, i), factor,
+                       grad.view.data ? grad.view.row(i) : nullptr);
           });
     };
     const auto of_elements = [&](const auto& f, double scale) {
-      return reduce(student.cols, [&](const S* s, const T* t, double factor, S* grad_row) {
-        const auto row = normalize ? kernels::unit_difference_row<L, std::decay_t<decltype(f)>, S, T>
-                                   : kernels::difference_row<L, std::decay_t<decltype(f)>, S, T>;
-        return scale * row(f, s, t, student.cols, factor * scale, grad_row, grad.accumulate);
+      return reduce(n, [&](const auto* s, const auto* t, double factor, G* grad_row) {
+        factor *= scale;
+        return scale * (normalize ? kernels::unit_difference_row<L>(f, s, t, n, factor, grad_row, grad.accumulate)
+                                  : kernels::difference_row<L>(f, s, t, n, factor, grad_row, grad.accumulate));
       });
     };
     switch (distance) {
@@ -105,11 +113,11 @@ struct FeatureMatching {
       case FeatureDistance::huber:
         return of_elements(kernels::SmoothDifference{delta}, delta);
       case FeatureDistance::cosine:
-        return reduce(1, [&](const S* s, const T* t, double factor, S* grad_row) {
-          return kernels::cosine_row<L>(s, t, student.cols, factor, grad_row, grad.accumulate);
-        });
+        break;
     }
-    detail::fail(who, "distance is ", static_cast<int>(distance), ", expected a FeatureDistance");
+    return reduce(1, [&](const auto* s, const auto* t, double factor, G* grad_row) {
+      return kernels::cosine_row<L>(s, t, n, factor, grad_row, grad.accumulate);
+    });
   }
 };
 

@@ -23,6 +23,7 @@ struct SampleMaps {
   }
 };
 
+/// Sample i of a FeatureMapView.
 template <class T, class View>
 SampleMaps<T> sample_maps(const View& maps, std::size_t i) {
   return {maps.data ? maps.data + i * maps.batch_stride : nullptr,

@@ -60,13 +60,19 @@ struct CrossEntropy {
     const auto grad = detail::checked_gradient(who, student, gradient);
     detail::require_weights(who, options.weights, student.rows);
 
-    using S = std::remove_const_t<detail::element_t<decltype(student)>>;
+    return compute(student, labels, grad, options);
+  }
+
+ private:
+  template <class S, class Label, class G>
+  double compute(const MatrixView<S>& student, const LabelsView<Label>& labels,
+                 const GradientTarget<MatrixView<G>>& grad, const RowOptions& options) const {
     using L = kernels::Lanes<detail::compute_t<S>, kernels::DefaultArch>;
     return kernels::reduce_rows(
         {student.rows, student.cols, student.cols}, grad, options, reduction, weight,
         [&](std::size_t i) { return detail::is_ignored(labels.data[i], ignore_label); },
         [&](std::size_t i, double factor) {
-          return kernels::cross_entropy_row<L, S>(student.row(i), student.cols,
+          return kernels::cross_entropy_row<L, G>(student.row(i), student.cols,
                                                   static_cast<std::size_t>(labels.data[i]), label_smoothing, factor,
                                                   grad.view.data ? grad.view.row(i) : nullptr, grad.accumulate);
         });

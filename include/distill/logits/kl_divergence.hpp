@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <type_traits>
 
 #include <distill/core/checks.hpp>
 #include <distill/core/gradient.hpp>
@@ -61,8 +62,13 @@ struct KlDivergence {
     const auto grad = detail::checked_gradient(who, student, gradient, teacher);
     detail::require_weights(who, options.weights, student.rows);
 
-    using S = std::remove_const_t<detail::element_t<decltype(student)>>;
-    using T = std::remove_const_t<detail::element_t<decltype(teacher)>>;
+    return compute(student, teacher, grad, options);
+  }
+
+ private:
+  template <class S, class T, class G>
+  double compute(const MatrixView<S>& student, const MatrixView<T>& teacher, const GradientTarget<MatrixView<G>>& grad,
+                 const RowOptions& options) const {
     using L = kernels::Lanes<detail::compute_t<S, T>, kernels::DefaultArch>;
     const double scale = scale_by_temperature_squared ? temperature * temperature : 1;
     return kernels::with_precision(kernels::needs_high_precision(precision, temperature), [&](auto chosen) {
@@ -70,7 +76,7 @@ struct KlDivergence {
           {student.rows, student.cols, student.cols}, grad, options, reduction, weight,
           [](std::size_t) { return false; },
           [&](std::size_t i, double factor) {
-            kernels::DistillationRow<decltype(chosen)::value, false, L, S, T> row(
+            kernels::DistillationRow<decltype(chosen)::value, false, L, G, std::remove_const_t<T>> row(
                 student.row(i), teacher.row(i), student.cols, temperature, kernels::none);
             return row({scale}, factor, grad.view.data ? grad.view.row(i) : nullptr, grad.accumulate);
           });

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include <distill/core/checks.hpp>
 #include <distill/core/gradient.hpp>
@@ -68,8 +69,13 @@ struct KnowledgeDistillation {
     const auto grad = detail::checked_gradient(who, student, gradient, teacher);
     detail::require_weights(who, options.weights, student.rows);
 
-    using S = std::remove_const_t<detail::element_t<decltype(student)>>;
-    using T = std::remove_const_t<detail::element_t<decltype(teacher)>>;
+    return compute(student, teacher, labels, grad, options);
+  }
+
+ private:
+  template <class S, class T, class Label, class G>
+  double compute(const MatrixView<S>& student, const MatrixView<T>& teacher, const LabelsView<Label>& labels,
+                 const GradientTarget<MatrixView<G>>& grad, const RowOptions& options) const {
     using L = kernels::Lanes<detail::compute_t<S, T>, kernels::DefaultArch>;
     const kernels::RowFactors factors{alpha * temperature * temperature, 1 - alpha};
     return kernels::with_precision(kernels::needs_high_precision(precision, temperature), [&](auto chosen) {
@@ -77,7 +83,7 @@ struct KnowledgeDistillation {
           {student.rows, student.cols, student.cols}, grad, options, reduction, weight,
           [&](std::size_t i) { return detail::is_ignored(labels.data[i], ignore_label); },
           [&](std::size_t i, double factor) {
-            kernels::DistillationRow<decltype(chosen)::value, true, L, S, T> row(
+            kernels::DistillationRow<decltype(chosen)::value, true, L, G, std::remove_const_t<T>> row(
                 student.row(i), teacher.row(i), student.cols, temperature, static_cast<std::size_t>(labels.data[i]));
             return row(factors, factor, grad.view.data ? grad.view.row(i) : nullptr, grad.accumulate);
           });
