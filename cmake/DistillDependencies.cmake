@@ -4,7 +4,7 @@
 #
 # | NAME          | target                        | who needs it             |
 # |---------------|-------------------------------|--------------------------|
-# | xsimd         | distill_xsimd                 | the library              |
+# | xsimd         | distill::xsimd                | the library              |
 # | Eigen3        | Eigen3::Eigen                 | tests, bench, examples   |
 # | doctest       | doctest::doctest              | tests                    |
 # | benchmark     | benchmark::benchmark          | bench                    |
@@ -75,23 +75,13 @@ macro(_distill_find_or_fetch name target debian_package url)
   endif()
 endmacro()
 
-# Only xsimd's include directories are used: the CMake target of Debian 12 links xtl, which it does not need.
-function(_distill_require_xsimd)
-  if(TARGET distill_xsimd)
-    return()
-  endif()
-  if(NOT TARGET xsimd)
-    find_package(xsimd QUIET)
-  endif()
-  if(TARGET xsimd)
-    get_target_property(_include xsimd INTERFACE_INCLUDE_DIRECTORIES)
-  else()
+macro(_distill_require_xsimd)
+  include(DistillXsimd)
+  if(NOT TARGET distill::xsimd)
     _distill_fetch(xsimd https://github.com/xtensor-stack/xsimd/archive/refs/tags/14.3.0.tar.gz libxsimd-dev)
-    set(_include ${xsimd_SOURCE_DIR}/include)
+    include(DistillXsimd)
   endif()
-  add_library(distill_xsimd INTERFACE)
-  target_include_directories(distill_xsimd SYSTEM INTERFACE ${_include})
-endfunction()
+endmacro()
 
 # Eigen's version file refuses a later major version, so the version is checked here and not in find_package.
 macro(_distill_require_eigen)
