@@ -83,7 +83,7 @@ TEST_CASE_TEMPLATE("arithmetic is lane by lane", Arch, DISTILL_TEST_ARCHITECTURE
     same(a / L(T(4)), [](T x, T) { return x / 4; });
     same(k::fma(a, b, L(T(3))), [](T x, T y) { return x * y + 3; });
     same(k::fms(a, b, L(T(3))), [](T x, T y) { return x * y - 3; });
-    same(k::max(a, L(T(2))), [](T x, T) { return x < 2 ? 2 : x; });
+    same(k::larger(a, L(T(2))), [](T x, T) { return x < 2 ? 2 : x; });
     same(k::select(a < L(T(3)), a, b), [](T x, T y) { return x < 3 ? x : y; });
     same(k::select(a <= L(T(3)), a, b), [](T x, T y) { return x <= 3 ? x : y; });
     CHECK(k::any_lane(a <= L(T(1))));

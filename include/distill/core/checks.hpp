@@ -28,7 +28,7 @@ void require_view(const char* who, const char* name, const MatrixView<T>& m) {
   if (m.row_stride < m.cols) {
     fail(who, name, " has a row stride of ", m.row_stride, ", expected at least its ", m.cols, " columns");
   }
-  if (m.row_stride > static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max()) / sizeof(T) / m.rows) {
+  if (m.row_stride > static_cast<std::size_t>((std::numeric_limits<std::ptrdiff_t>::max)()) / sizeof(T) / m.rows) {
     fail(who, name, " has ", m.rows, " rows of stride ", m.row_stride, ", expected a size that fits into memory");
   }
 }

@@ -70,7 +70,7 @@ double cross_entropy_row(const Stored* x, std::size_t n, std::size_t label, doub
     const double at_label = scale * (hard.probability_m1 + smoothing - share);
     for (std::size_t begin = 0, chunk = 0; begin < n; begin += chunk_size<L>, ++chunk) {
       const Normaliser<L> normalise = others.normaliser(scale, kept[0].offsets[chunk]);
-      for (std::size_t i = begin; i < std::min(n, begin + chunk_size<L>); i += L::width) {
+      for (std::size_t i = begin; i < (std::min)(n, begin + chunk_size<L>); i += L::width) {
         const L element = normalise(load<L>(kept[0].values + i)) - uniform;
         put(with_label(element, i, label, at_label), grad + i, n - i, accumulate);
       }

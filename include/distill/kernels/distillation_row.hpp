@@ -132,7 +132,7 @@ class DistillationRow {
   template <bool keep>
   bool sweep_chunks() {
     for (std::size_t begin = 0, chunk = 0; begin < n_; begin += chunk_size<L>, ++chunk) {
-      const std::size_t end = std::min(n_, begin + chunk_size<L>);
+      const std::size_t end = (std::min)(n_, begin + chunk_size<L>);
       while (!sweep_chunk<keep>(begin, end)) {
         if (!raise_offsets()) return false;
       }
@@ -164,8 +164,8 @@ class DistillationRow {
     for (std::size_t i = begin; i < end; i += L::width) {
       const L s = load_up_to<L>(x_student + i, n - i, -infinity<T>);
       const L t = load_up_to<L>(x_teacher + i, n - i, -infinity<T>);
-      student_max = max(student_max, s);
-      teacher_max = max(teacher_max, t);
+      student_max = larger(student_max, s);
+      teacher_max = larger(teacher_max, t);
       const Exponent<L> s_exponent = exponent(s, student_scale);
       const Exponent<L> t_exponent = exponent(t, teacher_scale);
       const L s_power = exp2(s_exponent);
@@ -238,7 +238,7 @@ class DistillationRow {
     const std::size_t n = n_, label = label_;
     double kl = 0;
     for (std::size_t begin = 0, chunk = 0; begin < n_; begin += chunk_size<L>, ++chunk) {
-      const std::size_t end = std::min(n_, begin + chunk_size<L>);
+      const std::size_t end = (std::min)(n_, begin + chunk_size<L>);
       const double unit = sums_nonnegative_terms ? 1 : soft;
       const Normaliser<L> student_unit = student_.normaliser(unit, kept_[0].offsets[chunk]);
       const Normaliser<L> teacher_unit = teacher_.normaliser(unit, kept_[1].offsets[chunk]);

@@ -160,8 +160,8 @@ struct ExpStream {
     const double exponent = static_cast<double>(largest) * static_cast<double>(scale.c);
     if (!(std::abs(exponent) <= max_offset<L>)) return false;
     const double raised = std::nearbyint(exponent) - lift;
-    lanes.scale(lowered(1, std::max(0.0, raised - offset)));
-    weighted_sum = lowered(weighted_sum, std::max(0.0, raised - offset));
+    lanes.scale(lowered(1, (std::max)(0.0, raised - offset)));
+    weighted_sum = lowered(weighted_sum, (std::max)(0.0, raised - offset));
     offset = raised;
     scale.set_offset(offset);
     limit = static_cast<T>((offset + headroom) / static_cast<double>(scale.c));
@@ -177,14 +177,14 @@ template <class L, class Stored>
 bool sum_chunks(ExpStream<L>& stream, const Stored* x, std::size_t n, std::size_t skip, KeptRow<L>* kept) {
   using T = typename L::Scalar;
   for (std::size_t begin = 0, chunk = 0; begin < n; begin += chunk_size<L>, ++chunk) {
-    const std::size_t end = std::min(n, begin + chunk_size<L>);
+    const std::size_t end = (std::min)(n, begin + chunk_size<L>);
     for (;;) {
       CompensatedSum<L> sum = stream.lanes;
       L largest(-infinity<T>);
       for (std::size_t i = begin; i < end; i += L::width) {
         L value = load_up_to<L>(x + i, n - i, -infinity<T>);
         if (skip - i < L::width) value = with_lane(value, skip - i, -infinity<T>);
-        largest = max(largest, value);
+        largest = larger(largest, value);
         const L power = exp2(exponent(value, stream.scale));
         sum.add(power);
         if (kept) store(power, kept->values + i);

@@ -90,7 +90,7 @@ Lanes<T, ScalarArch> fms(Lanes<T, ScalarArch> a, Lanes<T, ScalarArch> b, Lanes<T
 }
 /// The larger of the two; which one it is where either is NaN is not defined.
 template <class T>
-Lanes<T, ScalarArch> max(Lanes<T, ScalarArch> a, Lanes<T, ScalarArch> b) {
+Lanes<T, ScalarArch> larger(Lanes<T, ScalarArch> a, Lanes<T, ScalarArch> b) {
   return a.value < b.value ? b : a;
 }
 template <class T>
@@ -176,8 +176,8 @@ Lanes<T, Arch> fms(Lanes<T, Arch> a, Lanes<T, Arch> b, Lanes<T, Arch> c) {
   }
 }
 template <class T, class Arch>
-Lanes<T, Arch> max(Lanes<T, Arch> a, Lanes<T, Arch> b) {
-  return xsimd::max(a.value, b.value);
+Lanes<T, Arch> larger(Lanes<T, Arch> a, Lanes<T, Arch> b) {
+  return (xsimd::max)(a.value, b.value);
 }
 template <class T, class Arch>
 Lanes<T, Arch> select(xsimd::batch_bool<T, Arch> mask, Lanes<T, Arch> yes, Lanes<T, Arch> no) {

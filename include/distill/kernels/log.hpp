@@ -46,7 +46,7 @@ Lanes<T, Arch> log(Lanes<T, Arch> x) {
   const L infinite(std::numeric_limits<T>::infinity());
   const L zero_or_negative =
       select(x < L(T(0)), L(std::numeric_limits<T>::quiet_NaN()), L(-std::numeric_limits<T>::infinity()));
-  const L finite = select(x < L(std::numeric_limits<T>::min()), zero_or_negative, result);
+  const L finite = select(x < L((std::numeric_limits<T>::min)()), zero_or_negative, result);
   return select(x < infinite, finite, x);
 }
 

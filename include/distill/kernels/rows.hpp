@@ -28,7 +28,7 @@ void for_each_row(std::size_t rows, std::size_t row_elements, Executor executor,
   constexpr std::size_t elements_per_block = 16384;
   const std::size_t block = std::max<std::size_t>(1, elements_per_block / row_elements);
   const auto run = [&](std::size_t k) {
-    for (std::size_t i = k * block; i < std::min(rows, (k + 1) * block); ++i) body(i);
+    for (std::size_t i = k * block; i < (std::min)(rows, (k + 1) * block); ++i) body(i);
   };
   const std::size_t blocks = (rows + block - 1) / block;
   if (blocks <= 1) executor = {};

@@ -19,11 +19,11 @@ template <class L, class Stored>
 std::size_t argmax(const Stored* x, std::size_t n) {
   using T = typename L::Scalar;
   L largest(-infinity<T>);
-  for (std::size_t i = 0; i < n; i += L::width) largest = max(largest, load_up_to<L>(x + i, n - i, -infinity<T>));
+  for (std::size_t i = 0; i < n; i += L::width) largest = larger(largest, load_up_to<L>(x + i, n - i, -infinity<T>));
   const L maximum(reduce_max_number(largest));
   for (std::size_t i = 0; i < n; i += L::width) {
     if (!any_lane(maximum <= load_up_to<L>(x + i, n - i, -infinity<T>))) continue;
-    for (std::size_t k = i; k < std::min(n, i + L::width); ++k) {
+    for (std::size_t k = i; k < (std::min)(n, i + L::width); ++k) {
       if (detail::load_scalar<T>(x + k) >= reduce_max_number(maximum)) return k;
     }
   }

@@ -35,7 +35,7 @@ void softmax_row(const Stored* x, std::size_t n, double temperature, Out* out) {
   if (n > 1 && is_ordinary_temperature(temperature) && sum_exponentials(stream, x, n, none, kept)) {
     for (std::size_t begin = 0, chunk = 0; begin < n; begin += chunk_size<L>, ++chunk) {
       const Normaliser<L> normalise = stream.normaliser(1, kept[0].offsets[chunk]);
-      for (std::size_t i = begin; i < std::min(n, begin + chunk_size<L>); i += L::width) {
+      for (std::size_t i = begin; i < (std::min)(n, begin + chunk_size<L>); i += L::width) {
         store_up_to(normalise(load<L>(kept[0].values + i)), out + i, n - i);
       }
     }
