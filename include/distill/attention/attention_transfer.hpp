@@ -89,8 +89,8 @@ struct AttentionTransfer {
   double compute(const FeatureMapView<S>& student, const FeatureMapView<T>& teacher,
                  const GradientTarget<FeatureMapView<G>>& grad, const RowOptions& options) const {
     using L = kernels::Lanes<detail::compute_t<S, T>, kernels::DefaultArch>;
-    const std::size_t height = std::min<std::size_t>(student.height, teacher.height);
-    const std::size_t width = std::min<std::size_t>(student.width, teacher.width);
+    const std::size_t height = (std::min<std::size_t>)(student.height, teacher.height);
+    const std::size_t width = (std::min<std::size_t>)(student.width, teacher.width);
     const bool euclidean = distance == AttentionDistance::euclidean;
     const auto reduce = [&](const auto& power_of) {
       return kernels::reduce_rows(

@@ -47,7 +47,7 @@ void require_view(const char* who, const char* name, const FeatureMapView<T>& m)
     std::size_t size, stride;
   };
   Dimension inner{m.height * m.width, m.position_stride}, outer{m.channels, m.channel_stride};
-  constexpr std::size_t largest = static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max()) / sizeof(T);
+  constexpr std::size_t largest = static_cast<std::size_t>((std::numeric_limits<std::ptrdiff_t>::max)()) / sizeof(T);
   if (m.height > largest / m.width || m.channels > largest / inner.size) {
     fail(who, name, " has ", m.channels, " maps of ", m.height, " x ", m.width,
          ", expected a size that fits into memory");

@@ -141,7 +141,7 @@ class AttentionMap {
   void by_channel(const SampleMaps<const Stored>& x) const {
     const std::size_t n = x.positions();
     for (std::size_t begin = 0; begin < x.channels; begin += channels_at_once) {
-      const std::size_t end = std::min(x.channels, begin + channels_at_once);
+      const std::size_t end = (std::min)(x.channels, begin + channels_at_once);
       for (std::size_t p = 0; p < n; p += N::width) {
         N sum(T(0));
         for (std::size_t c = begin; c < end; ++c) sum = sum + power_.value(scaled(load_up_to<N>(x.at(c, p), n - p, 0)));
@@ -199,8 +199,8 @@ bool compute_attention_row(const Power& power, bool euclidean, const AttentionSa
   using N = typename L::Scalar;
   const std::size_t positions = sample.height * sample.width;
   const auto needs_pooling = [&](const auto& x) { return x.height != sample.height || x.width != sample.width; };
-  const std::size_t pooled_channels = std::max(needs_pooling(sample.student) ? sample.student.channels : 0,
-                                               needs_pooling(sample.teacher) ? sample.teacher.channels : 0);
+  const std::size_t pooled_channels = (std::max)(needs_pooling(sample.student) ? sample.student.channels : 0,
+                                                 needs_pooling(sample.teacher) ? sample.teacher.channels : 0);
   N* const student_map = static_cast<N*>(detail::scratch().rows.reserve((2 + pooled_channels) * positions * sizeof(N)));
   N* const teacher_map = student_map + positions;
   const auto pooled = [&](const auto& x) {  // one buffer: the teacher's are not needed any more when the student's are

@@ -83,7 +83,8 @@ using Wide = Lanes<std::conditional_t<std::is_same_v<typename L::Scalar, float>,
 template <class L>
 bool is_safe_sum(total_t<L> sum) {
   using T = typename L::Scalar;
-  return sum >= std::numeric_limits<T>::min() * static_cast<total_t<L>>(1e13) && sum <= std::numeric_limits<T>::max();
+  return sum >= (std::numeric_limits<T>::min)() * static_cast<total_t<L>>(1e13) &&
+         sum <= (std::numeric_limits<T>::max)();
 }
 
 /// A number of a row that is not finite makes the row's loss and gradient NaN.
@@ -115,7 +116,7 @@ double difference_row(const F& f, const S* s, const T* t, std::size_t n, double 
   total_t<Wide<L>> total = 0;
   bool is_finite = true;
   for (std::size_t begin = 0; begin < n; begin += chunk_size<L>) {
-    const std::size_t end = std::min(n, begin + chunk_size<L>);
+    const std::size_t end = (std::min)(n, begin + chunk_size<L>);
     const double quick = sum(L{}, begin, end);
     if (is_safe_sum<L>(quick)) {
       total += quick;

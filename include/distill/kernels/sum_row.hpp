@@ -23,7 +23,7 @@ total_t<L> sum_row(std::size_t n, const Term& term) {
   total_t<L> total = 0;
   for (std::size_t begin = 0; begin < n; begin += chunk_size<L>) {
     L sum(typename L::Scalar(0));
-    for (std::size_t i = begin; i < std::min(n, begin + chunk_size<L>); i += L::width) sum = sum + term(i);
+    for (std::size_t i = begin; i < (std::min)(n, begin + chunk_size<L>); i += L::width) sum = sum + term(i);
     total += static_cast<total_t<L>>(reduce_add(sum));
   }
   return total;
