@@ -39,6 +39,12 @@ bool is_right(const char* name, const Call& call, double value, double gradient)
   return right;
 }
 
+/// A row as one channel.
+template <class S>
+distill::FeatureMapView<S> maps(distill::MatrixView<S> m) {
+  return {m.data, m.rows, 1, m.cols};
+}
+
 /// A new loss is one line here: name, call, value, gradient.
 template <class S>
 bool every_loss_is_right() {
@@ -48,6 +54,11 @@ bool every_loss_is_right() {
     is_right<S>("KlDivergence", [](auto s, auto t, auto, auto g) { KlDivergence loss; loss.temperature = 2; return loss(s, t, g); }, 0.533629213222, 0.459429841763),
     is_right<S>("KnowledgeDistillation", [](auto s, auto t, auto l, auto g) { return KnowledgeDistillation{}(s, t, l, g); }, 0.82268902416, 0.406343147231),
     is_right<S>("CrossEntropy", [](auto s, auto, auto l, auto g) { return CrossEntropy{}(s, l, g); }, 3.519287288252, -0.014678306966),
+    is_right<S>("FeatureMatching, squared", [](auto s, auto t, auto, auto g) { return FeatureMatching{}(s, t, g); }, 1.113486842105, 2.828947368421),
+    is_right<S>("FeatureMatching, smooth_l1", [](auto s, auto t, auto, auto g) { FeatureMatching loss; loss.distance = FeatureDistance::smooth_l1; loss.delta = 0.5; return loss(s, t, g); }, 0.648026315789, 1.039473684211),
+    is_right<S>("FeatureMatching, cosine", [](auto s, auto t, auto, auto g) { FeatureMatching loss; loss.distance = FeatureDistance::cosine; return loss(s, t, g); }, 0.648739305388, 1.070528174583),
+    is_right<S>("AttentionTransfer", [](auto s, auto t, auto, auto g) { return AttentionTransfer{}(maps(s), maps(t), maps(g)); }, 0.072376793275, 0.079514083667),
+    is_right<S>("AttentionTransfer, power 4", [](auto s, auto t, auto, auto g) { AttentionTransfer loss; loss.power = 4; return loss(maps(s), maps(t), maps(g)); }, 0.094859821674, 0.067096842392),
     is_right<S>("softmax", [](auto s, auto, auto, auto g) { softmax(s, g, 2); return 0.0; }, 0, 5.911111606891),
     is_right<S>("softmax_backward", [](auto s, auto t, auto, auto g) { softmax_backward(s, t, g, 2); return 0.0; }, 0, -80.25),
     is_right<S>("log_softmax", [](auto s, auto, auto, auto g) { log_softmax(s, g, 2); return 0.0; }, 0, -334.310540050133),
