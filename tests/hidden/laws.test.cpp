@@ -10,31 +10,15 @@
 #include "support/guarded.hpp"
 #include "support/hidden_losses.hpp"
 #include "support/loss_check.hpp"
-#include "support/threads.hpp"
+#include "support/outcome.hpp"
 
 namespace {
 
 using distill::MatrixView;
 using distill::RowOptions;
 
-struct Outcome {
-  double total = 0;
-  std::vector<double> losses;
-  support::Matrix<float> grad;
-
-  bool same_bits(const Outcome& other) const {
-    return total == other.total && losses == other.losses && grad.same_bits(other.grad);
-  }
-};
-
-template <class Loss>
-Outcome run(const Loss& loss, const support::Scores<float, float>& scores, RowOptions options = {}) {
-  Outcome outcome{0, std::vector<double>(scores.student.rows()),
-                  support::Matrix<float>(scores.student.rows(), scores.student.cols())};
-  options.losses = outcome.losses.data();
-  outcome.total = loss(scores.student.view(), scores.teacher.view(), outcome.grad.view(), options);
-  return outcome;
-}
+using Outcome = support::Outcome<float>;
+using support::run;
 
 }  // namespace
 
@@ -86,27 +70,6 @@ TEST_CASE_TEMPLATE("hidden layers: add_to adds", Loss, DISTILL_TEST_HIDDEN_LOSSE
         CHECK(std::abs(sum.at(i, j) - (0.75f + plain.grad.at(i, j))) <= 1e-7f);  // an FMA rounds once
       }
     }
-  }
-}
-
-TEST_CASE_TEMPLATE("hidden layers: any number of threads gives the same bits", Loss, DISTILL_TEST_HIDDEN_LOSSES) {
-  for (const std::size_t cols : {std::size_t{8}, std::size_t{1270}}) {
-    const std::size_t rows = cols == 8 ? 9000 : 100;
-    const support::Scores<float, float> scores(support::Kind::random, rows, cols);
-    std::vector<float> weights(rows, 1);
-    weights[7] = 0;
-    weights[8] = 0.3f;
-    RowOptions options;
-    options.weights = weights.data();
-    const Outcome sequential = run(Loss{}, scores, options);
-    for (unsigned count = 1; count <= 4; ++count) {
-      const support::Threads threads{count};
-      options.executor = threads;
-      CHECK(run(Loss{}, scores, options).same_bits(sequential));
-    }
-    const support::Backwards backwards;
-    options.executor = backwards;
-    CHECK(run(Loss{}, scores, options).same_bits(sequential));
   }
 }
 

@@ -13,7 +13,7 @@
 #include "support/guarded.hpp"
 #include "support/loss_check.hpp"
 #include "support/losses.hpp"
-#include "support/threads.hpp"
+#include "support/outcome.hpp"
 #include "support/tolerances.hpp"
 
 namespace {
@@ -21,26 +21,7 @@ namespace {
 using distill::MatrixView;
 using distill::Precision;
 using distill::RowOptions;
-
-template <class S>
-struct Outcome {
-  double total = 0;
-  std::vector<double> losses;
-  support::Matrix<S> grad;
-
-  bool same_bits(const Outcome& other) const {
-    return total == other.total && losses == other.losses && grad.same_bits(other.grad);
-  }
-};
-
-template <class Loss, class S, class T>
-Outcome<S> run(const Loss& loss, const support::Scores<S, T>& scores, RowOptions options = {}) {
-  Outcome<S> outcome{0, std::vector<double>(scores.student.rows()),
-                     support::Matrix<S>(scores.student.rows(), scores.student.cols())};
-  options.losses = outcome.losses.data();
-  outcome.total = loss(scores.student.view(), scores.teacher.view(), scores.labels, outcome.grad.view(), options);
-  return outcome;
-}
+using support::run;
 
 template <class Loss>
 Loss with(Precision precision, double temperature = 2) {
@@ -252,50 +233,6 @@ TEST_CASE_TEMPLATE("add_to adds", Loss, DISTILL_TEST_LOSSES) {
     for (std::size_t i = 0; i < 4; ++i) {
       for (std::size_t j = 0; j < cols; ++j) CHECK(sum.at(i, j) == 0.75f + plain.grad.at(i, j));
     }
-  }
-}
-
-TEST_CASE_TEMPLATE("any number of threads gives the same bits", Loss, DISTILL_TEST_LOSSES) {
-  for (const std::size_t cols : {std::size_t{10}, std::size_t{1271}}) {
-    const std::size_t rows = cols == 10 ? 9000 : 150;
-    const support::Scores<float, float> scores(support::Kind::random, rows, cols);
-    std::vector<float> weights(rows, 1);
-    weights[7] = 0;
-    weights[8] = 0.3f;
-    RowOptions options;
-    options.weights = weights.data();
-    const auto sequential = run(Loss{}, scores, options);
-    for (unsigned count = 1; count <= 8; ++count) {
-      const support::Threads threads{count};
-      options.executor = threads;
-      CHECK(run(Loss{}, scores, options).same_bits(sequential));
-      // without per-row losses
-      CHECK(Loss{}(scores.student.view(), scores.teacher.view(), scores.labels, options) ==
-            Loss{}(scores.student.view(), scores.teacher.view(), scores.labels, [&] {
-              RowOptions o;
-              o.weights = weights.data();
-              return o;
-            }()));
-    }
-    const support::Backwards backwards;
-    options.executor = backwards;
-    CHECK(run(Loss{}, scores, options).same_bits(sequential));
-  }
-}
-
-TEST_CASE("softmax gives the same bits on any number of threads") {
-  const support::Scores<float, float> scores(support::Kind::random, 5000, 10);
-  support::Matrix<float> sequential(5000, 10), parallel(5000, 10), log_sequential(5000, 10);
-  distill::softmax(scores.student.view(), sequential.view());
-  distill::log_softmax(scores.student.view(), log_sequential.view());
-  for (unsigned count = 1; count <= 8; ++count) {
-    const support::Threads threads{count};
-    distill::SoftmaxOptions options;
-    options.executor = threads;
-    distill::softmax(scores.student.view(), parallel.view(), 1, options);
-    CHECK(parallel.same_bits(sequential));
-    distill::log_softmax(scores.student.view(), parallel.view(), 1, options);
-    CHECK(parallel.same_bits(log_sequential));
   }
 }
 

@@ -1,4 +1,5 @@
-// The losses on hidden layers behind one interface, matrices of samples, for tests that hold for all of them.
+// The losses on hidden layers behind one interface, matrices of samples, for tests that hold for all of them. Labels may be
+// passed, as the losses on class scores take them, and are left out.
 #pragma once
 
 #include <cstddef>
@@ -6,6 +7,7 @@
 #include <distill/features/feature_matching.hpp>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 namespace support {
 
@@ -13,9 +15,13 @@ template <distill::FeatureDistance distance, bool normalize>
 struct Matching {
   distill::FeatureMatching loss{distance, 0.5, normalize, 1, distill::Reduction::mean};
   static constexpr const char* name = "FeatureMatching";
-  template <class... Arguments>
-  double operator()(Arguments&&... arguments) const {
-    return loss(std::forward<Arguments>(arguments)...);
+  template <class S, class T, class... Rest>
+  double operator()(const S& student, const T& teacher, Rest&&... rest) const {
+    return loss(student, teacher, std::forward<Rest>(rest)...);
+  }
+  template <class S, class T, class... Rest>
+  double operator()(const S& student, const T& teacher, const std::vector<int>&, Rest&&... rest) const {
+    return loss(student, teacher, std::forward<Rest>(rest)...);
   }
 };
 
@@ -28,6 +34,10 @@ struct Attention {
   template <class S, class T, class... Rest>
   double operator()(const S& student, const T& teacher, Rest&&... rest) const {
     return loss(maps(student), maps(teacher), adapt(std::forward<Rest>(rest))...);
+  }
+  template <class S, class T, class... Rest>
+  double operator()(const S& student, const T& teacher, const std::vector<int>&, Rest&&... rest) const {
+    return (*this)(student, teacher, std::forward<Rest>(rest)...);
   }
 
  private:

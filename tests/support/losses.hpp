@@ -6,12 +6,32 @@
 #include <cstddef>
 #include <distill/distill.hpp>
 #include <string>
-#include <utility>
+#include <type_traits>
 #include <vector>
 
 #include "support/reference.hpp"
 
 namespace support {
+
+// A loss is compiled anew for each type that it is called with, and that is nearly all of the time that these tests take
+// to build. So what the tests hold becomes the same few types first; which types a call takes is tested elsewhere.
+
+template <class M>
+auto read_only(const M& matrix) {
+  const auto view = distill::as_matrix(matrix);
+  using T = const std::remove_pointer_t<decltype(view.data)>;
+  return distill::MatrixView<T>{view.data, view.rows, view.cols, view.row_stride};
+}
+
+/// What follows the labels: a gradient, options, or both.
+template <class Rest>
+auto rest_of_call(const Rest& rest) {
+  if constexpr (std::is_same_v<Rest, distill::RowOptions>) {
+    return rest;
+  } else {
+    return distill::detail::gradient_target<void>(rest);
+  }
+}
 
 /// `call(student, teacher, labels, grad..., options)` of each loss; those without a teacher or labels leave them out.
 struct Kl {
@@ -19,8 +39,8 @@ struct Kl {
   static constexpr const char* name = "KlDivergence";
   static constexpr bool has_teacher = true, has_labels = false, has_temperature = true;
   template <class S, class T, class L, class... Rest>
-  double operator()(const S& student, const T& teacher, const L&, Rest&&... rest) const {
-    return loss(student, teacher, std::forward<Rest>(rest)...);
+  double operator()(const S& student, const T& teacher, const L&, const Rest&... rest) const {
+    return loss(read_only(student), read_only(teacher), rest_of_call(rest)...);
   }
   void set_temperature(double t) { loss.temperature = t; }
   reference::Result expected(const reference::Row& s, const reference::Row& t, std::size_t) const {
@@ -36,8 +56,8 @@ struct Ce {
   static constexpr const char* name = "CrossEntropy";
   static constexpr bool has_teacher = false, has_labels = true, has_temperature = false;
   template <class S, class T, class L, class... Rest>
-  double operator()(const S& student, const T&, const L& labels, Rest&&... rest) const {
-    return loss(student, labels, std::forward<Rest>(rest)...);
+  double operator()(const S& student, const T&, const L& labels, const Rest&... rest) const {
+    return loss(read_only(student), distill::as_labels(labels), rest_of_call(rest)...);
   }
   void set_temperature(double) {}
   reference::Result expected(const reference::Row& s, const reference::Row&, std::size_t label) const {
@@ -54,8 +74,8 @@ struct Kd {
   static constexpr const char* name = "KnowledgeDistillation";
   static constexpr bool has_teacher = true, has_labels = true, has_temperature = true;
   template <class S, class T, class L, class... Rest>
-  double operator()(const S& student, const T& teacher, const L& labels, Rest&&... rest) const {
-    return loss(student, teacher, labels, std::forward<Rest>(rest)...);
+  double operator()(const S& student, const T& teacher, const L& labels, const Rest&... rest) const {
+    return loss(read_only(student), read_only(teacher), distill::as_labels(labels), rest_of_call(rest)...);
   }
   void set_temperature(double t) { loss.temperature = t; }
   reference::Result expected(const reference::Row& s, const reference::Row& t, std::size_t label) const {

@@ -66,8 +66,8 @@ struct AttentionTransfer {
   double operator()(const Student& student_maps, const Teacher& teacher_maps, Grad&& gradient,
                     const RowOptions& options = {}) const {
     constexpr const char* who = "AttentionTransfer";
-    const auto student = as_feature_map(student_maps);
-    const auto teacher = as_feature_map(teacher_maps);
+    const auto student = detail::read_only(as_feature_map(student_maps));
+    const auto teacher = detail::read_only(as_feature_map(teacher_maps));
     if (!(power >= 1 && power <= 64)) detail::fail(who, "power is ", power, ", expected a number from 1 to 64");
     if (distance != AttentionDistance::squared && distance != AttentionDistance::euclidean) {
       detail::fail(who, "distance is ", static_cast<int>(distance), ", expected an AttentionDistance");

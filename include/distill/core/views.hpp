@@ -249,16 +249,26 @@ auto as_row(V&& v) {
 template <class View>
 using element_t = std::remove_reference_t<decltype(*std::declval<const View&>().data)>;
 
-/// The view of writable elements that goes with a view.
+/// The view as one of constant elements, so that a loss is compiled once for both.
+template <class T>
+MatrixView<const T> read_only(const MatrixView<T>& m) {
+  return {m.data, m.rows, m.cols, m.row_stride};
+}
+template <class T>
+FeatureMapView<const T> read_only(const FeatureMapView<T>& m) {
+  return {m.data, m.batch, m.channels, m.height, m.width, m.position_stride, m.channel_stride, m.batch_stride};
+}
+
+/// The view of writable elements that goes with one of constants.
 template <class View>
 struct writable;
 template <class T>
-struct writable<MatrixView<T>> {
-  using type = MatrixView<std::remove_const_t<T>>;
+struct writable<MatrixView<const T>> {
+  using type = MatrixView<T>;
 };
 template <class T>
-struct writable<FeatureMapView<T>> {
-  using type = FeatureMapView<std::remove_const_t<T>>;
+struct writable<FeatureMapView<const T>> {
+  using type = FeatureMapView<T>;
 };
 template <class View>
 using writable_t = typename writable<View>::type;

@@ -66,8 +66,8 @@ struct FeatureMatching {
   double operator()(const Student& student_features, const Teacher& teacher_features, Grad&& gradient,
                     const RowOptions& options = {}) const {
     constexpr const char* who = "FeatureMatching";
-    const auto student = as_matrix(student_features);
-    const auto teacher = as_matrix(teacher_features);
+    const auto student = detail::read_only(as_matrix(student_features));
+    const auto teacher = detail::read_only(as_matrix(teacher_features));
     if (distance < FeatureDistance::squared || distance > FeatureDistance::cosine) {
       detail::fail(who, "distance is ", static_cast<int>(distance), ", expected a FeatureDistance");
     }

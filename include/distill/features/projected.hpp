@@ -189,8 +189,8 @@ struct Projected {
                     const Teacher& teacher_features, Grad&& grad_student, GradProjection&& grad_projection,
                     const RowOptions& options = {}) const {
     constexpr const char* who = "Projected";
-    const auto student = as_matrix(student_features);
-    const auto teacher = as_matrix(teacher_features);
+    const auto student = detail::read_only(as_matrix(student_features));
+    const auto teacher = detail::read_only(as_matrix(teacher_features));
     detail::require_view(who, "student", student);
     detail::require_view(who, "teacher", teacher);
     if (teacher.rows != student.rows) {

@@ -51,7 +51,7 @@ struct CrossEntropy {
   double operator()(const Student& student_scores, const Labels& class_labels, Grad&& gradient,
                     const RowOptions& options = {}) const {
     constexpr const char* who = "CrossEntropy";
-    const auto student = as_matrix(student_scores);
+    const auto student = detail::read_only(as_matrix(student_scores));
     const auto labels = as_labels(class_labels);
     detail::require_unit_interval(who, "label_smoothing", label_smoothing);
     detail::require_finite(who, "weight", weight);

@@ -52,8 +52,8 @@ struct KlDivergence {
   double operator()(const Student& student_scores, const Teacher& teacher_scores, Grad&& gradient,
                     const RowOptions& options = {}) const {
     constexpr const char* who = "KlDivergence";
-    const auto student = as_matrix(student_scores);
-    const auto teacher = as_matrix(teacher_scores);
+    const auto student = detail::read_only(as_matrix(student_scores));
+    const auto teacher = detail::read_only(as_matrix(teacher_scores));
     detail::require_positive_finite(who, "temperature", temperature);
     detail::require_finite(who, "weight", weight);
     detail::require_view(who, "student", student);

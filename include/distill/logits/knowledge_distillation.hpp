@@ -56,8 +56,8 @@ struct KnowledgeDistillation {
   double operator()(const Student& student_scores, const Teacher& teacher_scores, const Labels& class_labels,
                     Grad&& gradient, const RowOptions& options = {}) const {
     constexpr const char* who = "KnowledgeDistillation";
-    const auto student = as_matrix(student_scores);
-    const auto teacher = as_matrix(teacher_scores);
+    const auto student = detail::read_only(as_matrix(student_scores));
+    const auto teacher = detail::read_only(as_matrix(teacher_scores));
     const auto labels = as_labels(class_labels);
     detail::require_positive_finite(who, "temperature", temperature);
     detail::require_unit_interval(who, "alpha", alpha);
