@@ -1,14 +1,15 @@
 #include "data.hpp"
 
-#include <zlib.h>
-
 #include <array>
 #include <charconv>
 #include <cstddef>
 #include <numeric>
+#include <sstream>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
+#include "gzip.hpp"
 #include "random.hpp"
 
 namespace mlp {
@@ -20,61 +21,69 @@ extern const std::size_t digits_csv_gz_size;
 namespace {
 
 constexpr std::uint32_t split_seed = 1998;
+constexpr int train_size = 1000;
+constexpr int classes = 10;
+constexpr ImageSize image_size{8, 8};
 constexpr float full_ink = 16;
 
-std::string gunzip(const unsigned char* bytes, std::size_t size) {
-  z_stream stream{};
-  constexpr int gzip_only = 16;
-  if (inflateInit2(&stream, gzip_only + MAX_WBITS) != Z_OK) throw std::runtime_error("zlib does not start");
-  stream.next_in = const_cast<unsigned char*>(bytes);  // zlib only reads it
-  stream.avail_in = static_cast<uInt>(size);
-  std::string text;
+std::string embedded_csv() {
+  std::istringstream file(std::string(reinterpret_cast<const char*>(digits_csv_gz), digits_csv_gz_size));
+  Unzipped unzipped(file);
+  std::string csv;
   std::array<char, 65536> chunk;
-  int status = Z_OK;
-  while (status == Z_OK) {
-    stream.next_out = reinterpret_cast<unsigned char*>(chunk.data());
-    stream.avail_out = static_cast<uInt>(chunk.size());
-    status = inflate(&stream, Z_NO_FLUSH);
-    text.append(chunk.data(), chunk.size() - stream.avail_out);
-  }
-  inflateEnd(&stream);
-  if (status != Z_STREAM_END) throw std::runtime_error("the embedded digits are damaged");
-  return text;
+  while (const std::size_t count = unzipped.read(chunk.data(), chunk.size())) csv.append(chunk.data(), count);
+  return csv;
 }
 
 Samples parse(const std::string& csv) {
-  std::vector<int> numbers;
+  std::vector<std::uint8_t> pixels;
+  std::vector<int> labels;
+  constexpr std::size_t pixels_of_an_image = image_size.height * image_size.width;
   const char* const end = csv.data() + csv.size();
   for (const char* at = csv.data(); at < end;) {
-    int number = 0;
+    std::uint8_t number = 0;
     const auto [after, error] = std::from_chars(at, end, number);
     if (error != std::errc()) throw std::runtime_error("the embedded digits hold something that is not a number");
-    numbers.push_back(number);
+    if (pixels.size() < (labels.size() + 1) * pixels_of_an_image) {
+      pixels.push_back(number);
+    } else {
+      labels.push_back(number);
+    }
     at = after + 1;  // the comma or the line's end
   }
-  const auto columns = static_cast<std::size_t>(pixels) + 1;
-  if (numbers.size() % columns != 0) throw std::runtime_error("the embedded digits are not whole lines");
-  const std::size_t size = numbers.size() / columns;
-
-  Samples samples{Matrix(static_cast<Eigen::Index>(size), pixels), std::vector<int>(size)};
-  for (std::size_t i = 0; i < size; ++i) {
-    const int* line = numbers.data() + i * columns;
-    for (int j = 0; j < pixels; ++j) {
-      samples.inputs(static_cast<Eigen::Index>(i), j) = static_cast<float>(line[j]) / full_ink;
-    }
-    samples.labels[i] = line[pixels];
+  if (pixels.size() != labels.size() * pixels_of_an_image) {
+    throw std::runtime_error("the embedded digits are not whole lines");
   }
-  return samples;
+  return {cut_into_patches(pixels, image_size, full_ink), std::move(labels)};
 }
 
 }  // namespace
 
-Digits load_digits() {
-  const Samples all = parse(gunzip(digits_csv_gz, digits_csv_gz_size));
+Dataset load_digits() {
+  const Samples all = parse(embedded_csv());
   std::vector<int> rows = iota(all.size());
   Random(split_seed, Purpose::split).shuffle(rows);
   const auto middle = rows.begin() + train_size;
-  return {select(all, {rows.begin(), middle}), select(all, {middle, rows.end()})};
+  return {"digit", "digits", classes, select(all, {rows.begin(), middle}), select(all, {middle, rows.end()})};
+}
+
+Matrix cut_into_patches(std::span<const std::uint8_t> pixels, ImageSize size, float white) {
+  const int patch_height = (size.height + patch_grid - 1) / patch_grid;
+  const int patch_width = (size.width + patch_grid - 1) / patch_grid;
+  const int patch_pixels = patch_height * patch_width;
+  const auto images = static_cast<Eigen::Index>(pixels.size()) / (size.height * size.width);
+  Matrix inputs = Matrix::Zero(images, patches * patch_pixels);
+  auto pixel = pixels.begin();
+  for (Eigen::Index i = 0; i < images; ++i) {
+    for (int y = 0; y < size.height; ++y) {
+      for (int x = 0; x < size.width; ++x) {
+        const int patch = y / patch_height * patch_grid + x / patch_width;
+        const int within = y % patch_height * patch_width + x % patch_width;
+        inputs(i, patch * patch_pixels + within) = static_cast<float>(*pixel++) / white;
+      }
+    }
+  }
+  return inputs;
 }
 
 Samples select(const Samples& samples, const std::vector<int>& rows) {

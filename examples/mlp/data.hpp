@@ -1,6 +1,9 @@
 #pragma once
 
 #include <Eigen/Core>
+#include <cstdint>
+#include <span>
+#include <string>
 #include <vector>
 
 namespace mlp {
@@ -8,24 +11,38 @@ namespace mlp {
 // One sample a row, as the losses of distill expect it.
 using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
-inline constexpr int pixels = 64;
-inline constexpr int classes = 10;
-inline constexpr int train_size = 1000;
+// Every image is cut into 4 rows of 4 patches.
+inline constexpr int patch_grid = 4;
+inline constexpr int patches = patch_grid * patch_grid;
 
 struct Samples {
-  Matrix inputs;            // [size, pixels], each 0 ... 1
-  std::vector<int> labels;  // [size], each 0 ... 9
+  Matrix inputs;            // [size, patches * pixels of a patch], each 0 ... 1; in memory [image][patch][pixel]
+  std::vector<int> labels;  // [size], each 0 ... classes - 1
 
   int size() const { return static_cast<int>(labels.size()); }
 };
 
-struct Digits {
+struct Dataset {
+  std::string kind;  // what the tables call a class, and many
+  std::string kinds;
+  int classes;
   Samples train;
   Samples test;
+
+  int patch_pixels() const { return static_cast<int>(train.inputs.cols()) / patches; }
 };
 
+struct ImageSize {
+  int height;
+  int width;
+};
+
+// Images given as bytes, row by row, cut into patches, with `white` becoming 1. Where a side of the image is no
+// multiple of the grid, the last patches are filled up with 0.
+Matrix cut_into_patches(std::span<const std::uint8_t> pixels, ImageSize size, float white);
+
 // The handwritten digits that are embedded in the program, always split in the same way.
-Digits load_digits();
+Dataset load_digits();
 
 // The samples at the given positions, in that order.
 Samples select(const Samples& samples, const std::vector<int>& rows);

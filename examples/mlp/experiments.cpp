@@ -11,8 +11,8 @@
 
 namespace mlp {
 
-// Here distill meets the trainer: each loss is called with a batch's logits and fills the gradient that
-// back-propagation starts from.
+// Here distill meets the trainer: each loss is called with what student and teacher compute from a batch, and fills in
+// the gradient that back-propagation starts from.
 std::vector<Variant> all_variants(const Settings& settings) {
   const distill::CrossEntropy cross_entropy;
   const distill::CrossEntropy smoothed{.label_smoothing = label_smoothing};
@@ -20,21 +20,15 @@ std::vector<Variant> all_variants(const Settings& settings) {
   const distill::KlDivergence divergence{.temperature = settings.temperature};
   return {
       {"labels", "labels only",
-       [=](const Matrix& logits, const TransferSet& batch, Matrix& gradient) {
-         return cross_entropy(logits, batch.samples.labels, gradient);
-       }},
+       [=](const Step& step) { return cross_entropy(step.student.logits, step.labels, step.gradient.logits); }},
       {"label-smoothing", "label smoothing",
-       [=](const Matrix& logits, const TransferSet& batch, Matrix& gradient) {
-         return smoothed(logits, batch.samples.labels, gradient);
-       }},
+       [=](const Step& step) { return smoothed(step.student.logits, step.labels, step.gradient.logits); }},
       {"kd", "KD: teacher and labels",
-       [=](const Matrix& logits, const TransferSet& batch, Matrix& gradient) {
-         return distillation(logits, batch.teacher_logits, batch.samples.labels, gradient);
+       [=](const Step& step) {
+         return distillation(step.student.logits, step.teacher.logits, step.labels, step.gradient.logits);
        }},
       {"kl", "KL: teacher only",
-       [=](const Matrix& logits, const TransferSet& batch, Matrix& gradient) {
-         return divergence(logits, batch.teacher_logits, gradient);
-       }},
+       [=](const Step& step) { return divergence(step.student.logits, step.teacher.logits, step.gradient.logits); }},
   };
 }
 
@@ -47,23 +41,23 @@ Samples few_labelled_samples(const Samples& train, const Settings& settings, std
   return select(train, rows);
 }
 
-Samples samples_without_digit(const Samples& train, const Settings&, std::uint32_t) {
+Samples samples_without_missing_class(const Samples& train, const Settings&, std::uint32_t) {
   std::vector<int> rows = iota(train.size());
-  std::erase_if(rows, [&](int row) { return train.labels[static_cast<std::size_t>(row)] == missing_digit; });
+  std::erase_if(rows, [&](int row) { return train.labels[static_cast<std::size_t>(row)] == missing_class; });
   return select(train, rows);
 }
 
-Metrics evaluate_all_digits(const Network& network, const Digits& digits) {
-  return {accuracy(predict_logits(network, digits.test.inputs), digits.test.labels)};
+Metrics evaluate_all_classes(const Network& network, const Dataset& data) {
+  return {accuracy(predict_logits(network, data.test.inputs), data.test.labels)};
 }
 
-// What must be added to the logit of `digit` so that its probability, averaged over the rows, is `prior`.
+// What must be added to the logit of `label` so that its probability, averaged over the rows, is `prior`.
 // With m = log(p / (1 - p)), a row's probability becomes 1 / (1 + exp(-m - bias)): it only grows, so bisection finds
 // it.
-double bias_for_prior(int digit, const Matrix& logits, double prior) {
+double bias_for_prior(int label, const Matrix& logits, double prior) {
   Matrix log_probabilities(logits.rows(), logits.cols());
   distill::log_softmax(logits, log_probabilities);
-  const Eigen::ArrayXd log_p = log_probabilities.col(digit).cast<double>();
+  const Eigen::ArrayXd log_p = log_probabilities.col(label).cast<double>();
   const Eigen::ArrayXd log_odds = log_p - (-log_p.exp()).log1p();
   double low = -1000;
   double high = 1000;
@@ -75,45 +69,52 @@ double bias_for_prior(int digit, const Matrix& logits, double prior) {
   return (low + high) / 2;
 }
 
-// The corrected metrics use the training inputs of all digits, but of their labels only how many of them are a 3.
-Metrics evaluate_missing_digit(const Network& network, const Digits& digits) {
-  const auto missing = std::count(digits.train.labels.begin(), digits.train.labels.end(), missing_digit);
-  const double prior = static_cast<double>(missing) / digits.train.size();
-  const double bias = bias_for_prior(missing_digit, predict_logits(network, digits.train.inputs), prior);
+constexpr int largest_unlabelled = 2000;
 
-  const std::vector<int>& labels = digits.test.labels;
-  const Matrix logits = predict_logits(network, digits.test.inputs);
+// The corrected metrics use the training inputs of all classes, but of their labels only how many are the missing one.
+Metrics evaluate_missing_class(const Network& network, const Dataset& data) {
+  const auto missing = std::count(data.train.labels.begin(), data.train.labels.end(), missing_class);
+  const double prior = static_cast<double>(missing) / data.train.size();
+  const Matrix unlabelled = data.train.inputs.topRows(std::min(data.train.size(), largest_unlabelled));
+  const double bias = bias_for_prior(missing_class, predict_logits(network, unlabelled), prior);
+
+  const std::vector<int>& labels = data.test.labels;
+  const Matrix logits = predict_logits(network, data.test.inputs);
   Matrix corrected = logits;
-  corrected.col(missing_digit).array() += static_cast<float>(bias);
-  return {accuracy_on(missing_digit, logits, labels), accuracy(logits, labels),
-          accuracy_on(missing_digit, corrected, labels), accuracy(corrected, labels)};
+  corrected.col(missing_class).array() += static_cast<float>(bias);
+  return {accuracy_on(missing_class, logits, labels), accuracy(logits, labels),
+          accuracy_on(missing_class, corrected, labels), accuracy(corrected, labels)};
 }
 
 }  // namespace
 
-std::vector<Experiment> all_experiments(const Settings& settings) {
-  const std::string labels = std::to_string(settings.labels);
-  const std::string digit = std::to_string(missing_digit);
+std::vector<Experiment> all_experiments(const Settings& settings, const Dataset& data) {
+  const std::string all = "all " + data.kinds;
+  const std::string missing = data.kind + " " + std::to_string(missing_class);
   return {
       {"few_labels",
        "Few labels",
-       "The teacher learns from " + std::to_string(train_size) + " labelled images, a student sees only " + labels +
-           " of them.",
-       {{"accuracy", "all digits", Curve::solid}},
+       "The teacher learns from " + std::to_string(data.train.size()) + " labelled images, a student sees only " +
+           std::to_string(settings.labels) + " of them.",
+       {{"accuracy", all, Curve::solid}},
        few_labelled_samples,
-       evaluate_all_digits},
+       evaluate_all_classes},
       {"missing_digit",
-       "The missing digit",
-       "The teacher learns from all digits, a student never sees a " + digit + ". Corrected: the bias of class " +
-           digit + " is raised\nuntil its mean probability on unlabelled images is the share that " + digit +
-           "s are known to have.",
-       {{"accuracy_on_missing", digit + "s", Curve::solid},
-        {"accuracy", "all digits", Curve::none},
-        {"accuracy_on_missing_corrected", digit + "s, corrected", Curve::dashed},
+       "The missing " + data.kind,
+       "The teacher learns from " + all + ", a student never sees " + missing + ". Corrected: its bias is raised\n" +
+           "until its mean probability on unlabelled images is the share that it is known to have.",
+       {{"accuracy_on_missing", missing, Curve::solid},
+        {"accuracy", all, Curve::none},
+        {"accuracy_on_missing_corrected", missing + ", corr.", Curve::dashed},
         {"accuracy_corrected", "all, corrected", Curve::none}},
-       samples_without_digit,
-       evaluate_missing_digit},
+       samples_without_missing_class,
+       evaluate_missing_class},
   };
+}
+
+bool can_miss_a_class(const Dataset& data) {
+  const auto missing = [](const Samples& samples) { return std::ranges::count(samples.labels, missing_class); };
+  return missing(data.train) > 0 && missing(data.train) < data.train.size() && missing(data.test) > 0;
 }
 
 namespace {
@@ -148,24 +149,28 @@ std::vector<Item> chosen(std::vector<Item> items, const std::vector<std::string>
   return items;
 }
 
-Network train_teacher(const Settings& settings, const Samples& samples, std::uint32_t seed,
+Network train_teacher(const Settings& settings, const Dataset& data, std::uint32_t seed,
                       const std::function<void()>& after_epoch) {
   Random random(seed, Purpose::teacher);
-  Network teacher = make_network({pixels, teacher_hidden, classes}, random);
+  Network teacher = make_network({data.patch_pixels(), teacher_channels, teacher_hidden, data.classes}, random);
   const Loss labels = all_variants(settings).front().loss;
   const Schedule schedule{settings.teacher_epochs, batch_size, learning_rate};
-  train(teacher, {samples, {}}, labels, schedule, random, [&](const Network&) { after_epoch(); });
+  train(teacher, {}, {data.train, {}}, labels, schedule, random, [&](const Network&) { after_epoch(); });
   return teacher;
 }
 
-History train_student(const Settings& settings, const Experiment& experiment, const Loss& loss, const TransferSet& set,
-                      const Digits& digits, std::uint32_t seed, const std::function<void()>& after_epoch) {
+History train_student(const Settings& settings, const Experiment& experiment, const Variant& variant,
+                      const Network& teacher, const TransferSet& set, const Dataset& data, std::uint32_t seed,
+                      const std::function<void()>& after_epoch) {
   Random random(seed, Purpose::student);  // the same for each variant: the same initial weights and the same batches
-  Network student = make_network({pixels, settings.hidden, classes}, random);
+  Network student = make_network({data.patch_pixels(), settings.channels, settings.hidden, data.classes}, random);
+  Random random_of_loss(seed, Purpose::loss);
+  std::vector<Layer> own;
+  if (variant.make_own) own = variant.make_own(student, teacher, random_of_loss);
   const Schedule schedule{settings.epochs, batch_size, learning_rate};
   History history;
-  train(student, set, loss, schedule, random, [&](const Network& network) {
-    history.push_back(experiment.evaluate(network, digits));
+  train(student, std::move(own), set, variant.loss, schedule, random, [&](const Network& network) {
+    history.push_back(experiment.evaluate(network, data));
     after_epoch();
   });
   return history;
@@ -173,18 +178,18 @@ History train_student(const Settings& settings, const Experiment& experiment, co
 
 }  // namespace
 
-int epochs_to_train(const Settings& settings, bool teacher_is_loaded) {
-  const auto experiments = chosen(all_experiments(settings), settings.experiments).size();
+int epochs_to_train(const Settings& settings, const Dataset& data, bool teacher_is_loaded) {
+  const auto experiments = chosen(all_experiments(settings, data), settings.experiments).size();
   const auto variants = chosen(all_variants(settings), settings.losses).size();
   const int student_epochs = static_cast<int>(experiments * variants) * settings.epochs;
   return settings.seeds * (student_epochs + (teacher_is_loaded ? 0 : settings.teacher_epochs));
 }
 
-Outcome run(const Settings& settings, const Digits& digits, const std::optional<Network>& given_teacher, int threads,
+Outcome run(const Settings& settings, const Dataset& data, const std::optional<Network>& given_teacher, int threads,
             const std::function<void()>& after_epoch) {
   const auto seeds = static_cast<std::size_t>(settings.seeds);
   Outcome outcome;
-  for (const Experiment& experiment : chosen(all_experiments(settings), settings.experiments)) {
+  for (const Experiment& experiment : chosen(all_experiments(settings, data), settings.experiments)) {
     Results results{experiment, std::vector<Metrics>(seeds), {}};
     for (const Variant& variant : chosen(all_variants(settings), settings.losses)) {
       results.students.push_back({variant, std::vector<History>(seeds)});
@@ -195,16 +200,16 @@ Outcome run(const Settings& settings, const Digits& digits, const std::optional<
   parallel_for(settings.seeds, threads, [&](int i) {
     const auto seed = static_cast<std::uint32_t>(i) + 1;
     const auto slot = static_cast<std::size_t>(i);
-    const Network teacher = given_teacher ? *given_teacher : train_teacher(settings, digits.train, seed, after_epoch);
+    const Network teacher = given_teacher ? *given_teacher : train_teacher(settings, data, seed, after_epoch);
     if (i == 0) outcome.first_teacher = teacher;
     for (Results& results : outcome.results) {
       const Experiment& experiment = results.experiment;
-      results.teachers[slot] = experiment.evaluate(teacher, digits);
-      TransferSet set{experiment.transfer_samples(digits.train, settings, seed), {}};
-      set.teacher_logits = predict_logits(teacher, set.samples.inputs);
+      results.teachers[slot] = experiment.evaluate(teacher, data);
+      TransferSet set{experiment.transfer_samples(data.train, settings, seed), {}};
+      set.teacher = forward(teacher, set.samples.inputs);
       for (Students& students : results.students) {
         students.histories[slot] =
-            train_student(settings, experiment, students.variant.loss, set, digits, seed, after_epoch);
+            train_student(settings, experiment, students.variant, teacher, set, data, seed, after_epoch);
       }
     }
   });

@@ -16,9 +16,12 @@ namespace mlp {
 struct Settings {
   std::vector<std::string> experiments;  // keys of all_experiments(); empty: all
   std::vector<std::string> losses;       // keys of all_variants(); empty: all
+  std::string data;                      // an IDX folder; empty: the embedded digits
+  int train_images = 10000;              // at most, of those in the folder
   double temperature = 8;
   double alpha = 0.9;
   int labels = 100;
+  int channels = 8;
   int hidden = 32;
   int epochs = 100;
   int teacher_epochs = 30;
@@ -26,16 +29,19 @@ struct Settings {
 };
 
 inline constexpr double label_smoothing = 0.1;
+inline constexpr int teacher_channels = 16;
 inline constexpr int teacher_hidden = 256;
 inline constexpr int batch_size = 20;
 inline constexpr double learning_rate = 3e-3;
-inline constexpr int missing_digit = 3;
+inline constexpr int missing_class = 3;
 
 // A way to train a student: only the loss differs, never the start, the batches or the number of steps.
 struct Variant {
   std::string key;
   std::string name;
   Loss loss;
+  // Makes the parameters that are the loss's own, if it has any.
+  std::function<std::vector<Layer>(const Network& student, const Network& teacher, Random& random)> make_own = {};
 };
 std::vector<Variant> all_variants(const Settings& settings);
 
@@ -55,9 +61,12 @@ struct Experiment {
   std::string summary;
   std::vector<Metric> metrics;
   Samples (*transfer_samples)(const Samples& train, const Settings& settings, std::uint32_t seed);
-  Metrics (*evaluate)(const Network& network, const Digits& digits);
+  Metrics (*evaluate)(const Network& network, const Dataset& data);
 };
-std::vector<Experiment> all_experiments(const Settings& settings);
+std::vector<Experiment> all_experiments(const Settings& settings, const Dataset& data);
+
+// Whether both parts of the data hold the missing class, and the training part others too.
+bool can_miss_a_class(const Dataset& data);
 
 struct Students {
   Variant variant;
@@ -76,11 +85,11 @@ struct Outcome {
 };
 
 // The number of epochs, over all networks, that run() trains.
-int epochs_to_train(const Settings& settings, bool teacher_is_loaded);
+int epochs_to_train(const Settings& settings, const Dataset& data, bool teacher_is_loaded);
 
 // Trains a teacher for each seed (unless one is given, which then serves them all) and the students of each experiment.
 // Seeds are spread over threads, which changes nothing in the outcome. `after_epoch` is called from any of them.
-Outcome run(const Settings& settings, const Digits& digits, const std::optional<Network>& teacher, int threads,
+Outcome run(const Settings& settings, const Dataset& data, const std::optional<Network>& teacher, int threads,
             const std::function<void()>& after_epoch);
 
 }  // namespace mlp

@@ -15,6 +15,7 @@
 #include "data.hpp"
 #include "experiments.hpp"
 #include "files.hpp"
+#include "idx_folder.hpp"
 #include "network.hpp"
 #include "progress.hpp"
 #include "report.hpp"
@@ -55,8 +56,10 @@ void define_options(CLI::App& app, Options& options) {
   mlp::Settings& settings = options.settings;
   app.description(
       "Trains small networks on handwritten digits, with and without a teacher, and compares them.\n\n"
-      "few_labels     The teacher learns from 1000 labelled images, a student sees only some of them.\n"
-      "missing_digit  The teacher learns from all digits, a student never sees a 3.\n");
+      "few_labels     The teacher learns from all training images, a student sees only some of them.\n"
+      "missing_digit  The teacher learns from all digits, a student never sees a 3.\n\n"
+      "With --data FOLDER the same on any images in the files of MNIST: {train,t10k}-{images-idx3,labels-idx1}-ubyte,\n"
+      "plain or .gz. Then 3 is whatever class has that number.\n");
   app.footer(
       "Losses, as functions of the student's and the teacher's outputs on a mini-batch:\n"
       "  labels           cross entropy with the labels\n"
@@ -75,7 +78,8 @@ void define_options(CLI::App& app, Options& options) {
         ->check(CLI::IsMember(choices).description(""))
         ->group("What to compare");
   };
-  choice("--experiment", settings.experiments, keys(mlp::all_experiments(settings)), "Of the two above; default both");
+  choice("--experiment", settings.experiments, keys(mlp::all_experiments(settings, {})),
+         "Of the two above; default both");
   choice("--loss", settings.losses, keys(mlp::all_variants(settings)),
          "Of the four below, as in kd,labels; default all");
 
@@ -90,10 +94,16 @@ void define_options(CLI::App& app, Options& options) {
   };
   number("--temperature", settings.temperature, 0.01, 1000, "T of kd and kl", "Losses");
   number("--alpha", settings.alpha, 0, 1, "Weight of the teacher in kd", "Losses");
-  number("--labels", settings.labels, 10, mlp::train_size, "Images that a student of few_labels sees", "Training");
+  app.add_option("--data", settings.data, "Holds the images; default handwritten digits, which are in the program")
+      ->type_name("FOLDER")
+      ->group("Data");
+  number("--train-images", settings.train_images, 10, 1e6, "Training images to draw from the folder", "Data");
+  number("--labels", settings.labels, 10, 1e6, "Images that a student of few_labels sees", "Training");
+  number("--channels", settings.channels, 1, 256, "Channels of a student's patch layer", "Training");
   number("--hidden", settings.hidden, 1, 1024, "Hidden units of a student", "Training");
-  number("--epochs", settings.epochs, 1, 10000, "Passes of a student over its images", "Training");
-  number("--teacher-epochs", settings.teacher_epochs, 1, 10000, "Passes of a teacher over its images", "Training");
+  number("--epochs", settings.epochs, 1, 10000, "Passes of a student over its images, or 1000 of them", "Training");
+  number("--teacher-epochs", settings.teacher_epochs, 1, 10000, "Passes of a teacher over its images, or 1000 of them",
+         "Training");
   number("--seeds", settings.seeds, 1, 1000, "Repetitions, each with its own teacher", "Training");
   number("--threads", options.threads, 1, 256, "Seeds at a time; changes no result", "Training");
 
@@ -111,6 +121,30 @@ void refuse_contradictions(const CLI::App& app) {
       throw std::runtime_error(std::string(option) + " has no meaning with --load: no teacher is trained");
     }
   }
+  if (app.count("--train-images") > 0 && app.count("--data") == 0) {
+    throw std::runtime_error("--train-images has no meaning without --data: the digits are always split alike");
+  }
+}
+
+// Loads the data and settles what depends on it.
+mlp::Dataset load_data(mlp::Settings& settings) {
+  mlp::Dataset data =
+      settings.data.empty() ? mlp::load_digits() : mlp::load_idx_folder(settings.data, settings.train_images);
+  settings.train_images = data.train.size();
+  if (settings.labels > settings.train_images) {
+    throw std::runtime_error("--labels: must be a number from 10 to " + std::to_string(settings.train_images) +
+                             ", the training images, not " + std::to_string(settings.labels));
+  }
+  if (mlp::can_miss_a_class(data)) return data;
+  const std::string reason = "missing_digit needs images of class " + std::to_string(mlp::missing_class) +
+                             " and of others, to train and to test";
+  if (settings.experiments.empty()) {
+    std::cout << "Only few_labels is run: " << reason << ".\n\n";
+    settings.experiments = {"few_labels"};
+  } else if (std::ranges::count(settings.experiments, "missing_digit") > 0) {
+    throw std::runtime_error("--experiment: " + reason);
+  }
+  return data;
 }
 
 void prepare_folder(const fs::path& folder) {
@@ -148,17 +182,18 @@ void write_results(const mlp::Outcome& outcome, const Options& options) {
   }
 }
 
-void run(const Options& options) {
+void run(Options options) {
   // What would fail after the training is tried before it.
+  const mlp::Dataset data = load_data(options.settings);
   std::optional<mlp::Network> teacher;
-  if (!options.load.empty()) teacher = mlp::load_network(options.load);
+  if (!options.load.empty()) teacher = mlp::load_network(options.load, data.patch_pixels(), data.classes);
   if (!options.save.empty()) mlp::check_writable(options.save);
   prepare_folder(options.out);
 
   mlp::Outcome outcome;
   {
-    mlp::Progress progress(mlp::epochs_to_train(options.settings, teacher.has_value()));
-    outcome = mlp::run(options.settings, mlp::load_digits(), teacher, options.threads, [&] { progress.advance(); });
+    mlp::Progress progress(mlp::epochs_to_train(options.settings, data, teacher.has_value()));
+    outcome = mlp::run(options.settings, data, teacher, options.threads, [&] { progress.advance(); });
   }
   for (const mlp::Results& results : outcome.results) mlp::print_table(std::cout, results);
   write_results(outcome, options);

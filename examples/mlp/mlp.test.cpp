@@ -20,6 +20,7 @@
 #include "files.hpp"
 #include "network.hpp"
 #include "random.hpp"
+#include "training.hpp"
 
 namespace {
 
@@ -66,7 +67,7 @@ bool is_one_line(const std::string& text) {
 
 std::string load_error(const std::string& path) {
   try {
-    mlp::load_network(path);
+    mlp::load_network(path, 4, 10);
     return "";
   } catch (const std::runtime_error& error) {
     return error.what();
@@ -79,7 +80,7 @@ const std::string quick = "--seeds 1 --epochs 1 --teacher-epochs 2 ";
 
 TEST_SUITE("parts") {
   TEST_CASE("the digits are whole, in range and always split alike") {
-    const mlp::Digits digits = mlp::load_digits();
+    const mlp::Dataset digits = mlp::load_digits();
     CHECK(digits.train.size() == 1000);
     CHECK(digits.test.size() == 797);
     for (const mlp::Samples* samples : {&digits.train, &digits.test}) {
@@ -102,24 +103,36 @@ TEST_SUITE("parts") {
     CHECK(std::set<int>(items.begin(), items.end()).size() == 50);
   }
 
-  TEST_CASE("backward is the derivative of forward") {
+  TEST_CASE("backward is the derivative of any function of the activations") {
     mlp::Random random(1, mlp::Purpose::student);
-    mlp::Network network = mlp::make_network({6, 5, 4, 3}, random);
-    mlp::Matrix inputs(7, 6), direction(7, 3);
-    for (float& value : inputs.reshaped()) value = static_cast<float>(random.uniform());
-    for (float& value : direction.reshaped()) value = static_cast<float>(random.uniform() - 0.5);
-    const auto objective = [&] { return mlp::predict_logits(network, inputs).cwiseProduct(direction).sum(); };
-    const mlp::Gradient gradient = mlp::backward(network, mlp::forward(network, inputs), direction);
+    const auto fill = [&](mlp::Matrix& matrix, Eigen::Index rows, Eigen::Index columns) {
+      matrix.resize(rows, columns);
+      for (float& value : matrix.reshaped()) value = static_cast<float>(random.uniform() - 0.5);
+    };
+    mlp::Network network = mlp::make_network({3, 2, 5, 4}, random);
+    mlp::Matrix inputs;
+    fill(inputs, 7, mlp::patches * 3);
+    mlp::Activations direction;
+    fill(direction.maps, 7, mlp::patches * 2);
+    fill(direction.features, 7, 5);
+    fill(direction.logits, 7, 4);
+    const auto objective = [&] {
+      const auto [maps, features, logits] = mlp::forward(network, inputs);
+      return maps.cwiseProduct(direction.maps).cast<double>().sum() +
+             features.cwiseProduct(direction.features).cast<double>().sum() +
+             logits.cwiseProduct(direction.logits).cast<double>().sum();
+    };
+    const mlp::Network gradient = mlp::backward(network, inputs, mlp::forward(network, inputs), direction);
 
     constexpr float step = 1e-3F;
     const auto check = [&](float& parameter, float slope) {
       const float old = parameter;
       parameter = old + step;
-      const float above = objective();
+      const double above = objective();
       parameter = old - step;
-      const float below = objective();
+      const double below = objective();
       parameter = old;
-      CHECK(std::abs((above - below) / (2 * step) - slope) < 5e-3F);
+      CHECK(std::abs((above - below) / (2 * step) - slope) < 5e-3);
     };
     for (std::size_t i = 0; i < network.size(); ++i) {
       for (Eigen::Index j = 0; j < network[i].weights.size(); ++j) {
@@ -129,12 +142,64 @@ TEST_SUITE("parts") {
     }
   }
 
+  TEST_CASE("the maps hold for each sample and patch the channels of that patch alone") {
+    mlp::Random random(1, mlp::Purpose::student);
+    const mlp::Network network = mlp::make_network({3, 2, 5, 4}, random);
+    mlp::Matrix inputs = mlp::Matrix::Ones(2, mlp::patches * 3);
+    const mlp::Matrix before = mlp::forward(network, inputs).maps;
+    inputs.block(1, 6 * 3, 1, 3).setConstant(2);  // patch 6 of sample 1
+    const mlp::Matrix change = mlp::forward(network, inputs).maps - before;
+    const mlp::RowVector once = network[0].weights.colwise().sum();
+    CHECK(before.row(0).head(2).isApprox(once.cwiseMax(0)));
+    CHECK(change.block(1, 6 * 2, 1, 2).isApprox(once.cwiseMax(0)));
+    CHECK(change.norm() == doctest::Approx(once.cwiseMax(0).norm()));
+  }
+
+  TEST_CASE("a loss's own parameters are trained along, and hidden layers follow its gradient") {
+    const mlp::Dataset digits = mlp::load_digits();
+    mlp::Random random(1, mlp::Purpose::student);
+    const mlp::Network teacher = mlp::make_network({4, 8, 12, 10}, random);
+    mlp::Network student = mlp::make_network({4, 8, 8, 10}, random);
+    const mlp::Samples samples = mlp::select(digits.train, mlp::iota(100));
+    std::vector<double> values;
+    // The squared distance of the teacher's features from a linear map of the student's.
+    const mlp::Loss hint = [&](const mlp::Step& step) {
+      const mlp::Layer& projection = step.own.front();
+      const auto rows = static_cast<float>(step.labels.size());
+      mlp::Matrix difference = step.student.features * projection.weights - step.teacher.features;
+      difference.rowwise() += projection.bias;
+      step.gradient.features = 2 / rows * difference * projection.weights.transpose();
+      step.own_gradient.front().weights = 2 / rows * step.student.features.transpose() * difference;
+      step.own_gradient.front().bias = 2 / rows * difference.colwise().sum();
+      values.push_back(difference.squaredNorm() / rows);
+      return values.back();
+    };
+    const mlp::Layer output = student[2];
+    const auto trained_to = [&](const mlp::Loss& loss) {
+      mlp::Network trained = student;
+      mlp::Random random_batches(1, mlp::Purpose::student);
+      mlp::train(trained, {mlp::Layer{mlp::Matrix::Zero(8, 12), mlp::RowVector::Zero(12)}},
+                 {samples, mlp::forward(teacher, samples.inputs)}, loss, {60, 20, 3e-3}, random_batches,
+                 [](const mlp::Network&) {});
+      CHECK(trained[2].weights == output.weights);  // the loss does not depend on it
+      return values.back();
+    };
+    const double both = trained_to(hint);
+    CHECK(both < 0.3 * values.front());
+    const double only_own = trained_to([&](const mlp::Step& step) {
+      const double value = hint(step);
+      step.gradient.features.setZero();
+      return value;
+    });
+    CHECK(both < 0.7 * only_own);
+  }
+
   TEST_CASE("a network comes back from its file bit by bit") {
     const Folder folder;
     mlp::Random random(1, mlp::Purpose::teacher);
-    const mlp::Network network = mlp::make_network({64, 9, 7, 10}, random);
+    const mlp::Network network = mlp::make_network({4, 3, 7, 10}, random);
     mlp::save_network(network, folder / "net");
-    const mlp::Network loaded = mlp::load_network(folder / "net");
+    const mlp::Network loaded = mlp::load_network(folder / "net", 4, 10);
     REQUIRE(loaded.size() == network.size());
     for (std::size_t i = 0; i < network.size(); ++i) {
       CHECK(loaded[i].weights == network[i].weights);
@@ -146,7 +211,7 @@ TEST_SUITE("parts") {
   TEST_CASE("a damaged file is refused, wherever the damage is") {
     const Folder folder;
     mlp::Random random(1, mlp::Purpose::teacher);
-    mlp::save_network(mlp::make_network({64, 2, 10}, random), folder / "net");
+    mlp::save_network(mlp::make_network({4, 1, 2, 10}, random), folder / "net");
     const std::string bytes = slurp(folder / "net");
     const std::string path = folder / "bad";
     for (std::size_t size = 0; size < bytes.size(); size += size < 64 ? 1 : 13) {
@@ -169,12 +234,13 @@ TEST_SUITE("parts") {
       return load_error(path);
     };
     CHECK(error_with(0, "something") == path + " is not a network saved by distill_mlp");
-    CHECK(error_with(12, "\x02") == path + " has format version 2, this program reads version 1");
-    CHECK(error_with(16, "\xff\xff\xff\xff").find(" is ") != std::string::npos);            // layers
-    CHECK(error_with(20, "\xff\xff\xff\xff").find("claims a layer") != std::string::npos);  // inputs
-    CHECK(error_with(100, "\x55").find("checksum") != std::string::npos);                   // a weight
-    mlp::save_network(mlp::make_network({63, 2, 10}, random), path);
-    CHECK(load_error(path) == path + " does not lead from 64 pixels to 10 classes");
+    CHECK(error_with(12, "\x01") == path + " has format version 1, this program reads version 2");
+    CHECK(error_with(16, "\xff\xff\xff\xff").find("claims a layer") != std::string::npos);  // pixels of a patch
+    CHECK(error_with(20, std::string("\xff\xff\xff\0", 4)).find("is truncated") != std::string::npos);  // channels
+    CHECK(error_with(100, "\x55").find("checksum") != std::string::npos);                               // a weight
+    mlp::save_network(mlp::make_network({5, 1, 2, 10}, random), path);
+    CHECK(load_error(path) ==
+          path + " leads from patches of 5 pixels to 10 classes, expected from patches of 4 pixels to 10 classes");
     CHECK(load_error(folder / "nowhere") == "cannot read " + (folder / "nowhere") + ": No such file or directory");
     CHECK(load_error(folder.path.string()) == "cannot read " + folder.path.string() + ": Is a directory");
   }
@@ -235,8 +301,12 @@ TEST_SUITE("program") {
         {"--load '" + (folder / "nowhere") + "'", "cannot read"},
         {"--out '" + (folder / "file") + "/sub'", "cannot create folder"},
         {"--save '" + (folder / "no/folder/here") + "'", "cannot write"},
-        {"--labels 9", "--labels: must be a number from 10 to 1000, not 9"},
-        {"--labels 1001", "--labels"},
+        {"--labels 9", "--labels: must be a number from 10 to 1e+06, not 9"},
+        {"--labels 1001", "--labels: must be a number from 10 to 1000, the training images, not 1001"},
+        {"--channels 0", "--channels"},
+        {"--train-images 100", "--train-images has no meaning without --data"},
+        {"--data '" + (folder / "nowhere") + "'", "nowhere is not a folder"},
+        {"--data '" + folder.path.string() + "'", " holds no train-labels-idx1-ubyte"},
         {"--labels 20.5", "--labels"},
         {"--seeds 0", "--seeds"},
         {"--seeds 99999999999999999999", "--seeds"},
@@ -271,8 +341,9 @@ TEST_SUITE("program") {
     const Run result = run(folder, "--help");
     CHECK(result.code == 0);
     CHECK(result.err == "");
-    for (const char* option : {"--experiment", "--loss", "--temperature", "--alpha", "--labels", "--hidden", "--epochs",
-                               "--teacher-epochs", "--seeds", "--threads", "--out", "--save", "--load"}) {
+    for (const char* option :
+         {"--experiment", "--loss", "--data", "--train-images", "--temperature", "--alpha", "--labels", "--channels",
+          "--hidden", "--epochs", "--teacher-epochs", "--seeds", "--threads", "--out", "--save", "--load"}) {
       CHECK_MESSAGE(result.out.find(option) != std::string::npos, option);
     }
   }

@@ -14,55 +14,88 @@
 
 namespace mlp {
 
-Network make_network(const std::vector<int>& widths, Random& random) {
-  Network network;
-  for (std::size_t i = 0; i + 1 < widths.size(); ++i) {
-    Layer layer{Matrix(widths[i], widths[i + 1]), RowVector::Zero(widths[i + 1])};
-    const double bound = std::sqrt(6.0 / widths[i]);
-    for (float& weight : layer.weights.reshaped()) weight = static_cast<float>((2 * random.uniform() - 1) * bound);
-    network.push_back(std::move(layer));
-  }
-  return network;
+Layer make_layer(int inputs, int outputs, Random& random) {
+  Layer layer{Matrix(inputs, outputs), RowVector::Zero(outputs)};
+  const double bound = std::sqrt(6.0 / inputs);
+  for (float& weight : layer.weights.reshaped()) weight = static_cast<float>((2 * random.uniform() - 1) * bound);
+  return layer;
 }
 
+Network make_network(const Shape& shape, Random& random) {
+  return {make_layer(shape.patch_pixels, shape.channels, random),
+          make_layer(patches * shape.channels, shape.hidden, random), make_layer(shape.hidden, shape.classes, random)};
+}
+
+namespace {
+
+// The same numbers in rows of another width: a patch a row where a layer maps patches, a sample a row elsewhere.
+Eigen::Map<const Matrix> in_rows_of(Eigen::Index width, const Matrix& values) {
+  return {values.data(), values.size() / width, width};
+}
+
+Matrix outputs_of(const Layer& layer, const Matrix& inputs) {
+  Matrix outputs = in_rows_of(layer.weights.rows(), inputs) * layer.weights;
+  outputs.rowwise() += layer.bias;
+  outputs.resize(inputs.rows(), outputs.size() / inputs.rows());  // a sample a row again; the numbers stay
+  return outputs;
+}
+
+Layer parameter_gradient(const Layer& layer, const Matrix& inputs, const Matrix& outputs_gradient) {
+  const auto gradient = in_rows_of(layer.weights.cols(), outputs_gradient);
+  return {in_rows_of(layer.weights.rows(), inputs).transpose() * gradient, gradient.colwise().sum()};
+}
+
+Matrix inputs_gradient(const Layer& layer, const Matrix& outputs_gradient) {
+  return outputs_gradient * layer.weights.transpose();
+}
+
+Matrix relu(const Matrix& values) {
+  return values.cwiseMax(0);
+}
+
+// The ReLU lets through what was positive.
+Matrix relu_gradient(const Matrix& outputs, const Matrix& outputs_gradient) {
+  return (outputs.array() > 0).select(outputs_gradient, 0);
+}
+
+}  // namespace
+
 Activations forward(const Network& network, const Matrix& inputs) {
-  Activations activations{inputs};
-  for (const Layer& layer : network) {
-    if (activations.size() > 1) activations.back() = activations.back().cwiseMax(0);
-    Matrix outputs = activations.back() * layer.weights;
-    outputs.rowwise() += layer.bias;
-    activations.push_back(std::move(outputs));
-  }
+  const auto& [patch, hidden, output] = network;
+  Activations activations;
+  activations.maps = relu(outputs_of(patch, inputs));
+  activations.features = relu(outputs_of(hidden, activations.maps));
+  activations.logits = outputs_of(output, activations.features);
   return activations;
 }
 
 Matrix predict_logits(const Network& network, const Matrix& inputs) {
-  return std::move(forward(network, inputs).back());
+  return forward(network, inputs).logits;
 }
 
-Gradient backward(const Network& network, const Activations& activations, const Matrix& logits_gradient) {
-  Gradient gradient(network.size());
-  Matrix flow = logits_gradient;
-  for (std::size_t i = network.size(); i-- > 0;) {
-    gradient[i].weights = activations[i].transpose() * flow;
-    gradient[i].bias = flow.colwise().sum();
-    if (i == 0) break;
-    const Matrix into_inputs = flow * network[i].weights.transpose();
-    flow = (activations[i].array() > 0).select(into_inputs, 0);  // the ReLU lets through what was positive
-  }
-  return gradient;
+Network backward(const Network& network, const Matrix& inputs, const Activations& activations,
+                 const Activations& gradient) {
+  const auto& [patch, hidden, output] = network;
+  const auto& [maps, features, logits] = activations;
+  const Matrix into_features = relu_gradient(features, gradient.features + inputs_gradient(output, gradient.logits));
+  const Matrix into_maps = relu_gradient(maps, gradient.maps + inputs_gradient(hidden, into_features));
+  return {parameter_gradient(patch, inputs, into_maps), parameter_gradient(hidden, maps, into_features),
+          parameter_gradient(output, features, gradient.logits)};
 }
 
-Adam::Adam(const Network& network, double learning_rate)
-    : learning_rate_(static_cast<float>(learning_rate)), mean_(network) {
-  for (Layer& layer : mean_) {
+std::vector<Layer> zeros_like(std::span<const Layer> layers) {
+  std::vector<Layer> zeros(layers.begin(), layers.end());
+  for (Layer& layer : zeros) {
     layer.weights.setZero();
     layer.bias.setZero();
   }
-  mean_square_ = mean_;
+  return zeros;
 }
 
-void Adam::step(Network& network, const Gradient& gradient) {
+Adam::Adam(std::span<const Layer> layers, double learning_rate)
+    : learning_rate_(static_cast<float>(learning_rate)), mean_(zeros_like(layers)), mean_square_(mean_) {}
+
+void Adam::step(std::span<Layer> layers, std::span<const Layer> gradient) {
   constexpr float beta1 = 0.9F, beta2 = 0.999F, epsilon = 1e-8F;
   ++steps_;
   const float correction1 = 1 - std::pow(beta1, static_cast<float>(steps_));
@@ -73,18 +106,19 @@ void Adam::step(Network& network, const Gradient& gradient) {
     mean_square += (1 - beta2) * (slope.cwiseAbs2() - mean_square);
     values.array() -= rate * mean.array() / (mean_square.array().sqrt() + epsilon);
   };
-  for (std::size_t i = 0; i < network.size(); ++i) {
-    update(network[i].weights, mean_[i].weights, mean_square_[i].weights, gradient[i].weights);
-    update(network[i].bias, mean_[i].bias, mean_square_[i].bias, gradient[i].bias);
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    update(layers[i].weights, mean_[i].weights, mean_square_[i].weights, gradient[i].weights);
+    update(layers[i].bias, mean_[i].bias, mean_square_[i].bias, gradient[i].bias);
   }
 }
 
 namespace {
 
 constexpr std::string_view magic = "distill mlp\n";
-constexpr std::uint32_t version = 1;
+constexpr std::uint32_t version = 2;
 constexpr std::size_t word = 4;
 constexpr std::size_t largest_file = std::size_t{64} << 20;  // 100 times the teacher of the demo
+constexpr std::uint64_t largest_size = std::uint64_t{1} << 24;
 
 void append(std::string& bytes, std::uint32_t value) {
   for (int shift = 0; shift < 32; shift += 8) bytes.push_back(static_cast<char>(value >> shift & 0xFF));
@@ -121,12 +155,12 @@ class Words {
 };
 
 std::string encode(const Network& network) {
+  const auto& [patch, hidden, output] = network;
   std::string bytes(magic);
   append(bytes, version);
-  append(bytes, static_cast<std::uint32_t>(network.size()));
-  for (const Layer& layer : network) {
-    append(bytes, static_cast<std::uint32_t>(layer.weights.rows()));
-    append(bytes, static_cast<std::uint32_t>(layer.weights.cols()));
+  for (const Eigen::Index size :
+       {patch.weights.rows(), patch.weights.cols(), hidden.weights.cols(), output.weights.cols()}) {
+    append(bytes, static_cast<std::uint32_t>(size));
   }
   for (const Layer& layer : network) {
     for (const float weight : layer.weights.reshaped<Eigen::RowMajor>()) append(bytes, weight);
@@ -136,32 +170,24 @@ std::string encode(const Network& network) {
   return bytes;
 }
 
-Network decode(std::string_view bytes) {
+Network decode(std::string_view bytes, int expected_patch_pixels, int expected_classes) {
   if (bytes.substr(0, magic.size()) != magic) throw std::runtime_error("is not a network saved by distill_mlp");
   Words words(bytes.substr(magic.size()));
   if (const std::uint32_t found = words.next(); found != version) {
     throw std::runtime_error("has format version " + std::to_string(found) + ", this program reads version " +
                              std::to_string(version));
   }
-  // The size that the shapes ask for is compared with the file's before anything of that size is allocated. The limit
-  // on each layer keeps the sum far from overflow: a file can list no more layers than it has words.
-  struct Shape {
-    std::uint64_t inputs, outputs;
-  };
-  std::vector<Shape> shapes;
-  std::uint64_t values = 0;
-  const std::uint32_t layers = words.next();
-  for (std::uint32_t i = 0; i < layers; ++i) {
-    const std::uint64_t inputs = words.next();
-    const std::uint64_t outputs = words.next();
-    const bool sane = inputs - 1 < largest_file && outputs - 1 < largest_file;  // 0 wraps around to a huge number
-    if (!sane || (inputs + 1) * outputs > largest_file) {
-      throw std::runtime_error("is damaged: it claims a layer of " + std::to_string(inputs) + " x " +
-                               std::to_string(outputs));
+  // The size that the shape asks for is compared with the file's before anything of that size is allocated. The limit
+  // on each number keeps the sum far from overflow.
+  const std::uint64_t patch_pixels = words.next(), channels = words.next(), hidden = words.next(),
+                      classes = words.next();
+  for (const std::uint64_t size : {patch_pixels, channels, hidden, classes}) {
+    if (size == 0 || size > largest_size) {
+      throw std::runtime_error("is damaged: it claims a layer of size " + std::to_string(size));
     }
-    shapes.push_back({inputs, outputs});
-    values += (inputs + 1) * outputs;
   }
+  const std::uint64_t values =
+      (patch_pixels + 1) * channels + (patches * channels + 1) * hidden + (hidden + 1) * classes;
   const std::size_t expected = values + 1;
   if (words.left() < expected) throw std::runtime_error("is truncated");
   if (words.left() > expected || (bytes.size() - magic.size()) % word != 0) {
@@ -170,24 +196,24 @@ Network decode(std::string_view bytes) {
   if (Words(bytes.substr(bytes.size() - word)).next() != checksum(bytes.substr(0, bytes.size() - word))) {
     throw std::runtime_error("is damaged: its checksum does not match");
   }
+  const auto leads = [](std::uint64_t from, std::uint64_t to) {
+    return "from patches of " + std::to_string(from) + " pixels to " + std::to_string(to) + " classes";
+  };
+  const std::string found = leads(patch_pixels, classes);
+  const std::string wanted =
+      leads(static_cast<std::uint64_t>(expected_patch_pixels), static_cast<std::uint64_t>(expected_classes));
+  if (found != wanted) throw std::runtime_error("leads " + found + ", expected " + wanted);
 
-  bool fits = !shapes.empty() && shapes.front().inputs == pixels && shapes.back().outputs == classes;
-  for (std::size_t i = 1; i < shapes.size(); ++i) fits = fits && shapes[i].inputs == shapes[i - 1].outputs;
-  if (!fits) {
-    throw std::runtime_error("does not lead from " + std::to_string(pixels) + " pixels to " + std::to_string(classes) +
-                             " classes");
-  }
-  Network network;
-  for (const auto& [inputs, outputs] : shapes) {
+  const auto read_layer = [&](std::uint64_t inputs, std::uint64_t outputs) {
     Layer layer{Matrix(static_cast<Eigen::Index>(inputs), static_cast<Eigen::Index>(outputs)),
                 RowVector(static_cast<Eigen::Index>(outputs))};
     for (float& weight : layer.weights.reshaped<Eigen::RowMajor>()) weight = words.next_float();
     for (float& bias : layer.bias) bias = words.next_float();
     if (!layer.weights.allFinite() || !layer.bias.allFinite())
       throw std::runtime_error("holds NaN or infinite weights");
-    network.push_back(std::move(layer));
-  }
-  return network;
+    return layer;
+  };
+  return {read_layer(patch_pixels, channels), read_layer(patches * channels, hidden), read_layer(hidden, classes)};
 }
 
 }  // namespace
@@ -196,10 +222,10 @@ void save_network(const Network& network, const std::filesystem::path& path) {
   write_file(path, encode(network));
 }
 
-Network load_network(const std::filesystem::path& path) {
+Network load_network(const std::filesystem::path& path, int patch_pixels, int classes) {
   const std::string bytes = read_file(path, largest_file);
   try {
-    return decode(bytes);
+    return decode(bytes, patch_pixels, classes);
   } catch (const std::runtime_error& error) {
     throw std::runtime_error(path.string() + " " + error.what());
   }

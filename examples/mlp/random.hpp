@@ -10,7 +10,7 @@ namespace mlp {
 
 // What random numbers are drawn for: each purpose has its own sequence, so that one network's length of training or one
 // more experiment does not change the numbers that another one gets.
-enum class Purpose : std::uint32_t { split, teacher, student, few_labels };
+enum class Purpose : std::uint32_t { split, teacher, student, few_labels, loss };
 
 // Random numbers that are the same with every standard library: the standard defines its generators to the bit, but
 // leaves its distributions and std::shuffle to the library.

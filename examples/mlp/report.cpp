@@ -60,17 +60,21 @@ Json to_json(const Summary& summary) {
 
 std::string to_json(const Outcome& outcome, const Settings& settings, bool teacher_is_loaded) {
   Json hyper_parameters{
+      {"data", settings.data.empty() ? "embedded digits" : settings.data},
+      {"train_images", settings.train_images},
       {"temperature", settings.temperature},
       {"alpha", settings.alpha},
       {"label_smoothing", label_smoothing},
       {"labels", settings.labels},
-      {"missing_digit", missing_digit},
+      {"missing_class", missing_class},
+      {"channels", settings.channels},
       {"hidden", settings.hidden},
       {"epochs", settings.epochs},
       {"batch_size", batch_size},
       {"learning_rate", learning_rate},
       {"teacher", teacher_is_loaded ? "loaded" : "trained"},
-      {"teacher_hidden", outcome.first_teacher.front().weights.cols()},
+      {"teacher_channels", outcome.first_teacher[0].weights.cols()},
+      {"teacher_hidden", outcome.first_teacher[1].weights.cols()},
   };
   if (!teacher_is_loaded) hyper_parameters["teacher_epochs"] = settings.teacher_epochs;
 

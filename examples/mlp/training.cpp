@@ -5,23 +5,45 @@
 
 namespace mlp {
 
-void train(Network& network, const TransferSet& set, const Loss& loss, const Schedule& schedule, Random& random,
-           const std::function<void(const Network&)>& after_epoch) {
+namespace {
+
+Activations rows_of(const Activations& activations, const std::vector<int>& rows) {
+  return {select(activations.maps, rows), select(activations.features, rows), select(activations.logits, rows)};
+}
+
+Activations zero_gradient(const Activations& activations) {
+  const auto zeros = [](const Matrix& matrix) -> Matrix { return Matrix::Zero(matrix.rows(), matrix.cols()); };
+  return {zeros(activations.maps), zeros(activations.features), zeros(activations.logits)};
+}
+
+}  // namespace
+
+void train(Network& network, std::vector<Layer> own, const TransferSet& set, const Loss& loss, const Schedule& schedule,
+           Random& random, const std::function<void(const Network&)>& after_epoch) {
   Adam adam(network, schedule.learning_rate);
+  Adam own_adam(own, schedule.learning_rate);
+  const bool has_teacher = set.teacher.logits.size() > 0;
+  const int epoch_size = std::min(set.samples.size(), largest_epoch);
   std::vector<int> order = iota(set.samples.size());
+  auto at = order.end();
   for (int epoch = 0; epoch < schedule.epochs; ++epoch) {
-    random.shuffle(order);
-    for (auto at = order.begin(); at != order.end();) {
+    for (int seen = 0; seen < epoch_size;) {
+      if (at == order.end()) {
+        random.shuffle(order);
+        at = order.begin();
+      }
       const auto end = at + std::min<std::ptrdiff_t>(schedule.batch_size, order.end() - at);
       const std::vector<int> rows(at, end);
-      TransferSet batch{select(set.samples, rows), {}};
-      if (set.teacher_logits.size() > 0) batch.teacher_logits = select(set.teacher_logits, rows);
+      const Samples samples = select(set.samples, rows);
+      const Activations teacher = has_teacher ? rows_of(set.teacher, rows) : Activations{};
 
-      const Activations activations = forward(network, batch.samples.inputs);
-      const Matrix& logits = activations.back();
-      Matrix gradient(logits.rows(), logits.cols());
-      loss(logits, batch, gradient);  // the value is not needed: Adam wants only the gradient
-      adam.step(network, backward(network, activations, gradient));
+      const Activations student = forward(network, samples.inputs);
+      Activations gradient = zero_gradient(student);
+      std::vector<Layer> own_gradient = zeros_like(own);
+      loss({student, teacher, samples.labels, own, gradient, own_gradient});  // Adam wants only the gradient
+      adam.step(network, backward(network, samples.inputs, student, gradient));
+      own_adam.step(own, own_gradient);
+      seen += static_cast<int>(rows.size());
       at = end;
     }
     after_epoch(network);
@@ -50,8 +72,8 @@ double accuracy(const Matrix& logits, const std::vector<int>& labels) {
   return accuracy_where(logits, labels, [](int) { return true; });
 }
 
-double accuracy_on(int digit, const Matrix& logits, const std::vector<int>& labels) {
-  return accuracy_where(logits, labels, [digit](int label) { return label == digit; });
+double accuracy_on(int label, const Matrix& logits, const std::vector<int>& labels) {
+  return accuracy_where(logits, labels, [label](int other) { return other == label; });
 }
 
 }  // namespace mlp
