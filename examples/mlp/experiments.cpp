@@ -5,11 +5,26 @@
 #include <cmath>
 #include <cstddef>
 #include <distill/distill.hpp>
+#include <distill/features/projected.hpp>
 #include <exception>
 #include <mutex>
 #include <thread>
 
 namespace mlp {
+
+namespace {
+
+// A patch layer's maps, with the channels of a place side by side.
+template <class Maps>
+auto as_maps(Maps& maps, int channels) {
+  return distill::nhwc(maps.data(), maps.rows(), maps.cols() / channels, 1, channels);
+}
+
+int outputs(const Layer& layer) {
+  return static_cast<int>(layer.bias.size());
+}
+
+}  // namespace
 
 // Here distill meets the trainer: each loss is called with what student and teacher compute from a batch, and fills in
 // the gradient that back-propagation starts from.
@@ -18,6 +33,9 @@ std::vector<Variant> all_variants(const Settings& settings) {
   const distill::CrossEntropy smoothed{.label_smoothing = label_smoothing};
   const distill::KnowledgeDistillation distillation{.temperature = settings.temperature, .alpha = settings.alpha};
   const distill::KlDivergence divergence{.temperature = settings.temperature};
+  const distill::Projected hint{distill::FeatureMatching{.weight = settings.hint_weight}};
+  const distill::AttentionTransfer attention{.weight = settings.attention_weight};
+  const int channels = settings.channels;
   return {
       {"labels", "labels only",
        [=](const Step& step) { return cross_entropy(step.student.logits, step.labels, step.gradient.logits); }},
@@ -29,6 +47,26 @@ std::vector<Variant> all_variants(const Settings& settings) {
        }},
       {"kl", "KL: teacher only",
        [=](const Step& step) { return divergence(step.student.logits, step.teacher.logits, step.gradient.logits); }},
+      {"kd-features", "KD + feature matching",
+       [=](const Step& step) {
+         const auto& [weights, bias] = step.own.front();
+         auto& [weights_gradient, bias_gradient] = step.own_gradient.front();
+         return distillation(step.student.logits, step.teacher.logits, step.labels, step.gradient.logits) +
+                hint(step.student.features, distill::linear_projection(weights, bias), step.teacher.features,
+                     step.gradient.features, distill::linear_projection(weights_gradient, bias_gradient));
+       },
+       [](const Network& student, const Network& teacher, Random& random) -> std::vector<Layer> {
+         // from the student's hidden units to the teacher's; weights [outputs, inputs], as distill has them
+         Layer projection = make_layer(outputs(student[1]), outputs(teacher[1]), random);
+         projection.weights.transposeInPlace();
+         return {projection};
+       }},
+      {"kd-attention", "KD + attention transfer",
+       [=](const Step& step) {
+         return distillation(step.student.logits, step.teacher.logits, step.labels, step.gradient.logits) +
+                attention(as_maps(step.student.maps, channels), as_maps(step.teacher.maps, teacher_channels),
+                          as_maps(step.gradient.maps, channels));
+       }},
   };
 }
 
@@ -69,14 +107,11 @@ double bias_for_prior(int label, const Matrix& logits, double prior) {
   return (low + high) / 2;
 }
 
-constexpr int largest_unlabelled = 2000;
-
 // The corrected metrics use the training inputs of all classes, but of their labels only how many are the missing one.
 Metrics evaluate_missing_class(const Network& network, const Dataset& data) {
   const auto missing = std::count(data.train.labels.begin(), data.train.labels.end(), missing_class);
   const double prior = static_cast<double>(missing) / data.train.size();
-  const Matrix unlabelled = data.train.inputs.topRows(std::min(data.train.size(), largest_unlabelled));
-  const double bias = bias_for_prior(missing_class, predict_logits(network, unlabelled), prior);
+  const double bias = bias_for_prior(missing_class, predict_logits(network, data.train.inputs), prior);
 
   const std::vector<int>& labels = data.test.labels;
   const Matrix logits = predict_logits(network, data.test.inputs);

@@ -20,6 +20,8 @@ struct Settings {
   int train_images = 10000;              // at most, of those in the folder
   double temperature = 8;
   double alpha = 0.9;
+  double hint_weight = 1;
+  double attention_weight = 100;
   int labels = 100;
   int channels = 8;
   int hidden = 32;

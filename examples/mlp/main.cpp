@@ -66,6 +66,8 @@ void define_options(CLI::App& app, Options& options) {
       "  label-smoothing  the same, with a tenth of each label spread evenly over all classes\n"
       "  kd               alpha T^2 KL(teacher || student) + (1 - alpha) cross entropy with the labels\n"
       "  kl               T^2 KL(teacher || student): the teacher alone, no labels\n"
+      "  kd-features      kd, and the teacher's hidden units from the student's, through a layer trained along\n"
+      "  kd-attention     kd, and where in the image the patch layers of both are active\n"
       "KL compares the softmax of both at temperature T. The students of a seed start from the same weights, see the\n"
       "same mini-batches and take the same number of steps: only the loss differs.");
   app.set_help_flag("-h,--help", "Print this and exit");
@@ -80,8 +82,7 @@ void define_options(CLI::App& app, Options& options) {
   };
   choice("--experiment", settings.experiments, keys(mlp::all_experiments(settings, {})),
          "Of the two above; default both");
-  choice("--loss", settings.losses, keys(mlp::all_variants(settings)),
-         "Of the four below, as in kd,labels; default all");
+  choice("--loss", settings.losses, keys(mlp::all_variants(settings)), "Of those below, as in kd,labels; default all");
 
   const auto number = [&](const char* name, auto& value, double low, double high, const char* help, const char* group) {
     std::ostringstream range;
@@ -94,6 +95,8 @@ void define_options(CLI::App& app, Options& options) {
   };
   number("--temperature", settings.temperature, 0.01, 1000, "T of kd and kl", "Losses");
   number("--alpha", settings.alpha, 0, 1, "Weight of the teacher in kd", "Losses");
+  number("--hint-weight", settings.hint_weight, 0, 1e6, "Weight of the hidden units in kd-features", "Losses");
+  number("--attention-weight", settings.attention_weight, 0, 1e6, "Weight of the maps in kd-attention", "Losses");
   app.add_option("--data", settings.data, "Holds the images; default handwritten digits, which are in the program")
       ->type_name("FOLDER")
       ->group("Data");

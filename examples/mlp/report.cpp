@@ -64,6 +64,8 @@ std::string to_json(const Outcome& outcome, const Settings& settings, bool teach
       {"train_images", settings.train_images},
       {"temperature", settings.temperature},
       {"alpha", settings.alpha},
+      {"hint_weight", settings.hint_weight},
+      {"attention_weight", settings.attention_weight},
       {"label_smoothing", label_smoothing},
       {"labels", settings.labels},
       {"missing_class", missing_class},
