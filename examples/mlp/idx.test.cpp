@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <fstream>
 #include <new>
+#include <set>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -129,7 +130,7 @@ TEST_SUITE("parts") {
       if (name.rfind("trailing", 0) == 0) CHECK_MESSAGE(error.find("bytes follow") != std::string::npos, error);
       ++files;
     }
-    CHECK(files >= 33);
+    CHECK(files >= 34);
   }
 
   TEST_CASE("a file cut anywhere or with a byte too many is refused, packed or not") {
@@ -159,7 +160,7 @@ TEST_SUITE("parts") {
     const mlp::Dataset data = mlp::load_idx_folder(folder.path, 10);
     CHECK(data.classes == 3);
     CHECK(data.train.size() == 3);
-    CHECK(data.test.labels == std::vector<int>{2, 1});
+    CHECK(std::set<int>(data.test.labels.begin(), data.test.labels.end()) == std::set<int>{1, 2});
     CHECK(data.test.inputs.isConstant(64.0F / 255));
     for (int i = 0; i < 3; ++i) {
       const float expected = data.train.labels[static_cast<std::size_t>(i)] == 2 ? 1 : 64.0F / 255;

@@ -20,6 +20,7 @@ constexpr std::uint32_t choice_seed = 1998;
 constexpr std::uint32_t smallest_side = patch_grid;  // smaller images would be mostly filling
 constexpr std::uint32_t largest_side = 256;
 constexpr float white = 255;
+constexpr int test_images = 2000;  // they are looked at after each epoch
 
 fs::path find(const fs::path& folder, const std::string& part, const std::string& format) {
   for (const char* separator : {"-", "."}) {
@@ -60,7 +61,10 @@ Part read_part(const fs::path& folder, const std::string& name) {
   return part;
 }
 
-Samples to_samples(const Part& part, const std::vector<int>& rows) {
+Samples drawn_samples(const Part& part, int count) {
+  std::vector<int> rows = iota(static_cast<int>(part.labels.size()));
+  Random(choice_seed, Purpose::split).shuffle(rows);
+  rows.resize(std::min(rows.size(), static_cast<std::size_t>(count)));
   const std::size_t image = part.images.values.size() / part.labels.size();
   std::vector<std::uint8_t> pixels;
   std::vector<int> labels;
@@ -96,11 +100,7 @@ Dataset load_idx_folder(const fs::path& folder, int train_images) {
                              ", expected at most " + std::to_string(last_class) + " as in " +
                              train.labels_path.string());
   }
-  std::vector<int> chosen = iota(static_cast<int>(train.labels.size()));
-  Random(choice_seed, Purpose::split).shuffle(chosen);
-  chosen.resize(std::min(chosen.size(), static_cast<std::size_t>(train_images)));
-  const std::vector<int> all = iota(static_cast<int>(test.labels.size()));
-  return {"class", "classes", last_class + 1, to_samples(train, chosen), to_samples(test, all)};
+  return {"class", "classes", last_class + 1, drawn_samples(train, train_images), drawn_samples(test, test_images)};
 }
 
 }  // namespace mlp

@@ -292,6 +292,34 @@ TEST_SUITE("program") {
     CHECK(b.at("few_labels").at("hyper_parameters").at("teacher") == "loaded");
   }
 
+  TEST_CASE("a folder of images is learned from, and what it cannot show is left out with a word") {
+    const Folder folder;
+    const auto write = [&](const std::string& part) {
+      std::string images{0, 0, 8, 3, 0, 0, 0, 30, 0, 0, 0, 5, 0, 0, 0, 4}, labels{0, 0, 8, 1, 0, 0, 0, 30};
+      for (int i = 0; i < 30; ++i) {
+        labels += static_cast<char>(i % 3);
+        images += std::string(20, static_cast<char>(i % 3 * 100));
+      }
+      spill(folder / (part + "-images-idx3-ubyte"), images);
+      spill(folder / (part + "-labels-idx1-ubyte"), labels);
+    };
+    write("train");
+    write("t10k");
+    const std::string options = quick + "--data '" + folder.path.string() + "' --labels 20 --out '" + (folder / "out");
+    const Run result = run(folder, options + "'");
+    CHECK(result.code == 0);
+    CHECK(result.out.rfind("Only few_labels is run: missing_digit needs images of class 3", 0) == 0);
+    CHECK(result.out.find("all classes") != std::string::npos);
+    CHECK(result.out.find("all digits") == std::string::npos);
+    const auto report = nlohmann::json::parse(slurp(folder / "out/report.json"));
+    CHECK(report.size() == 1);
+    CHECK(report.at("few_labels").at("hyper_parameters").at("train_images") == 30);
+    const Run impossible = run(folder, options + "' --experiment missing_digit");
+    CHECK(impossible.code == 2);
+    CHECK(impossible.err.find("--experiment: missing_digit needs images of class 3") != std::string::npos);
+    CHECK(run(folder, options + "' --labels 31").code == 2);
+  }
+
   TEST_CASE("a user's mistake gets one line and exit code 2") {
     const Folder folder;
     spill(folder / "corrupt", "distill mlp\nnot a network");
