@@ -202,9 +202,19 @@ struct Projected {
     const auto grad_parameters =
         detail::checked_parameters(who, projection, grad_projection, student, teacher, grad.view);
 
-    using S = std::remove_const_t<detail::element_t<decltype(student)>>;
-    using C = detail::compute_t<S, Weights>;
-    // Eigen's maps of the caller's memory; a run is a block of rows between ignored ones, which are not read.
+    const LinearProjection<const Weights> parameters{detail::read_only(projection.weights),
+                                                     detail::read_only(projection.bias)};
+    constexpr bool has_gradient = !std::is_same_v<std::decay_t<Grad>, detail::NoGradient>;
+    return compute<has_gradient>(student, parameters, teacher, grad, grad_parameters, options);
+  }
+
+ private:
+  template <bool has_gradient, class S, class W, class T, class G, class P>
+  double compute(const MatrixView<S>& student, const LinearProjection<W>& projection, const MatrixView<T>& teacher,
+                 const GradientTarget<MatrixView<G>>& grad, const GradientTarget<LinearProjection<P>>& grad_projection,
+                 const RowOptions& options) const {
+    using C = detail::compute_t<S, W>;
+    // A run is a block of rows between ignored ones, which are not read.
     const auto weights = detail::factor_of_product<C>(projection.weights);
     const auto student_run = [&](std::size_t begin, std::size_t count) {
       return detail::factor_of_product<C>(detail::middle_rows(student, begin, count));
@@ -215,30 +225,30 @@ struct Projected {
       return Eigen::Map<detail::RowMajor<C>>(projected.row(begin), detail::eigen_index(count),
                                              detail::eigen_index(teacher.cols));
     };
-    detail::for_each_live_run(student.rows, options.weights, [&](std::size_t begin, std::size_t count) {
+    const auto for_each_run = [&](const auto& body) { detail::for_each_live_run(student.rows, options.weights, body); };
+    for_each_run([&](std::size_t begin, std::size_t count) {
       auto rows = projected_run(begin, count);
       rows.noalias() = student_run(begin, count) * weights.transpose();
       if (projection.bias.rows != 0) rows.rowwise() += detail::factor_of_product<C>(projection.bias).row(0);
     });
-    if constexpr (std::is_same_v<std::decay_t<Grad>, detail::NoGradient>) {
+    if constexpr (!has_gradient) {
       return loss(projected, teacher, options);
     } else {
       const double value = loss(projected, teacher, projected, options);  // the gradient takes the rows' place
-      const LinearProjection<std::remove_const_t<Weights>>& parameters = grad_parameters.view;
-      detail::sum_products<C>(parameters.weights, grad_parameters.accumulate, [&](auto& sum) {
-        detail::for_each_live_run(student.rows, options.weights, [&](std::size_t begin, std::size_t count) {
+      const auto& [grad_weights, grad_bias] = grad_projection.view;
+      detail::sum_products<C>(grad_weights, grad_projection.accumulate, [&](auto& sum) {
+        for_each_run([&](std::size_t begin, std::size_t count) {
           sum.noalias() += projected_run(begin, count).transpose() * student_run(begin, count);
         });
       });
-      if (parameters.bias.rows != 0) {
-        detail::sum_products<C>(parameters.bias, grad_parameters.accumulate, [&](auto& sum) {
-          detail::for_each_live_run(student.rows, options.weights, [&](std::size_t begin, std::size_t count) {
-            sum += projected_run(begin, count).colwise().sum();
-          });
+      if (grad_bias.rows != 0) {
+        detail::sum_products<C>(grad_bias, grad_projection.accumulate, [&](auto& sum) {
+          for_each_run(
+              [&](std::size_t begin, std::size_t count) { sum += projected_run(begin, count).colwise().sum(); });
         });
       }
       detail::sum_products<C>(grad.view, grad.accumulate, [&](auto& sum) {  // last: it may be the student's memory
-        detail::for_each_live_run(student.rows, options.weights, [&](std::size_t begin, std::size_t count) {
+        for_each_run([&](std::size_t begin, std::size_t count) {
           sum.middleRows(detail::eigen_index(begin), detail::eigen_index(count)).noalias() +=
               projected_run(begin, count) * weights;
         });
