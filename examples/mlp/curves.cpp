@@ -38,10 +38,10 @@ namespace {
 
 // Colours that most colour-blind people can tell apart (Okabe and Ito 2008). Curves that nearly coincide are drawn thin
 // on thick.
-const std::map<std::string, std::string> styles{{"labels", "lc rgb '#D55E00' lw 4"},
-                                                {"label-smoothing", "lc rgb '#E69F00' lw 1.5"},
-                                                {"kd", "lc rgb '#0072B2' lw 4.5"},
-                                                {"kl", "lc rgb '#56D0B0' lw 1.5"}};
+const std::map<std::string, std::string> styles{
+    {"labels", "lc rgb '#D55E00' lw 4"},        {"label-smoothing", "lc rgb '#E69F00' lw 1.5"},
+    {"kd", "lc rgb '#0072B2' lw 4.5"},          {"kl", "lc rgb '#56D0B0' lw 1.5"},
+    {"kd-features", "lc rgb '#CC79A7' lw 1.5"}, {"kd-attention", "lc rgb '#000000' lw 1"}};
 
 // A named block of lines "epoch mean mean-std mean+std", in percent.
 std::string data_block(const std::string& name, const Students& students, std::size_t metric) {

@@ -261,7 +261,7 @@ TEST_SUITE("program") {
     for (const char* experiment : {"few_labels", "missing_digit"}) {
       CHECK(report.at(experiment).at("seeds") == 2);
       CHECK(report.at(experiment).at("hyper_parameters").at("temperature") == 8);
-      for (const char* variant : {"labels", "label-smoothing", "kd", "kl"}) {
+      for (const char* variant : {"labels", "label-smoothing", "kd", "kl", "kd-features", "kd-attention"}) {
         const auto& accuracy = report.at(experiment).at("variants").at(variant).at("accuracy");
         const double a = accuracy.at("values").at(0), b = accuracy.at("values").at(1);
         CHECK(accuracy.at("mean").get<double>() == doctest::Approx((a + b) / 2));
