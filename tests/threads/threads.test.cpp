@@ -17,7 +17,7 @@ using support::run;
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("any number of threads gives the same bits", Loss, DISTILL_TEST_LOSSES) {
+TEST_CASE_TEMPLATE("any number of threads gives the same bits", Loss, DISTILL_TEST_LOSSES, DISTILL_TEST_HIDDEN_LOSSES) {
   for (const std::size_t cols : {std::size_t{10}, std::size_t{1271}}) {
     const std::size_t rows = cols == 10 ? 9000 : 150;
     const support::Scores<float, float> scores(support::Kind::random, rows, cols);
@@ -58,26 +58,5 @@ TEST_CASE("softmax gives the same bits on any number of threads") {
     CHECK(parallel.same_bits(sequential));
     distill::log_softmax(scores.student.view(), parallel.view(), 1, options);
     CHECK(parallel.same_bits(log_sequential));
-  }
-}
-
-TEST_CASE_TEMPLATE("hidden layers: any number of threads gives the same bits", Loss, DISTILL_TEST_HIDDEN_LOSSES) {
-  for (const std::size_t cols : {std::size_t{8}, std::size_t{1270}}) {
-    const std::size_t rows = cols == 8 ? 9000 : 100;
-    const support::Scores<float, float> scores(support::Kind::random, rows, cols);
-    std::vector<float> weights(rows, 1);
-    weights[7] = 0;
-    weights[8] = 0.3f;
-    RowOptions options;
-    options.weights = weights.data();
-    const auto sequential = run(Loss{}, scores, options);
-    for (unsigned count = 1; count <= 4; ++count) {
-      const support::Threads threads{count};
-      options.executor = threads;
-      CHECK(run(Loss{}, scores, options).same_bits(sequential));
-    }
-    const support::Backwards backwards;
-    options.executor = backwards;
-    CHECK(run(Loss{}, scores, options).same_bits(sequential));
   }
 }
