@@ -156,8 +156,8 @@ auto checked_parameters(const char* who, const LinearProjection<Weights>& projec
 /// bias (the hint with a regressor of FitNets). For example
 ///
 ///     Projected hint{FeatureMatching{}};
-///     hint(student, linear_projection(weights, bias), teacher, grad_student, linear_projection(grad_weights,
-///     grad_bias));
+///     hint(student, linear_projection(weights, bias), teacher,
+///          grad_student, linear_projection(grad_weights, grad_bias));
 ///
 /// Shapes      student, grad_student: rows x student's width; teacher: rows x teacher's width; weights: teacher's width
 ///             x student's width; bias: teacher's width. Any of the four scalar types each; the product is computed in
