@@ -43,6 +43,10 @@ inline void require_finite(const char* who, const char* name, double value) {
   if (!std::isfinite(value)) fail(who, name, " is ", value, ", expected a finite number");
 }
 
+inline void require_nonnegative_finite(const char* who, const char* name, double value) {
+  if (!(value >= 0) || !std::isfinite(value)) fail(who, name, " is ", value, ", expected a finite number of at least 0");
+}
+
 inline void require_unit_interval(const char* who, const char* name, double value) {
   if (!(value >= 0 && value <= 1)) fail(who, name, " is ", value, ", expected a number from 0 to 1");
 }

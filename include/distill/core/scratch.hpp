@@ -46,6 +46,8 @@ struct Scratch {
   ScratchBuffer rows;      // what a kernel keeps of a row
   ScratchBuffer losses;    // the rows' losses, where an executor computes them out of order
   ScratchBuffer products;  // projected rows
+  ScratchBuffer inputs;    // what a kernel is given of a row, where that is not the caller's memory
+  ScratchBuffer classes;   // what a kernel knows of each class, to sort them
 };
 
 inline Scratch& scratch() {
@@ -60,12 +62,15 @@ inline void release_scratch() noexcept {
   detail::scratch().rows.release();
   detail::scratch().losses.release();
   detail::scratch().products.release();
+  detail::scratch().inputs.release();
+  detail::scratch().classes.release();
 }
 
 /// The bytes of scratch memory that the calling thread holds.
 inline std::size_t scratch_bytes() noexcept {
   const detail::Scratch& buffers = detail::scratch();
-  return buffers.rows.size() + buffers.losses.size() + buffers.products.size();
+  return buffers.rows.size() + buffers.losses.size() + buffers.products.size() + buffers.inputs.size() +
+         buffers.classes.size();
 }
 
 }  // namespace DISTILL_ABI

@@ -27,14 +27,6 @@ inline bool needs_high_precision(Precision precision, double temperature) {
   return precision == Precision::high || temperature > 32;
 }
 
-/// a(x) - b(y) with as few roundings as can be, and exactly 0 where the two are the same
-template <class L>
-L scaled_difference(L x, const Normaliser<L>& a, L y, const Normaliser<L>& b) {
-  const L x_high = x * a.high, y_high = y * b.high;
-  const L errors = fms(x, a.high, x_high) - fms(y, b.high, y_high);
-  return (x_high - y_high) + (errors + (x * a.low - y * b.low));
-}
-
 /// What a row contributes: soft * KL + hard * CE; the gradient is times these factors, too.
 struct RowFactors {
   double soft;
@@ -315,6 +307,16 @@ class DistillationRow {
   L student_max_, teacher_max_;
   KeptRow<L> kept_[streams];
 };
+
+/// The same for a row of scores with one teacher (see teacher_rows.hpp).
+template <Precision precision, bool has_label, class L, class Row, class Stored>
+double distillation_row(const Row& scores, const RowFactors& factors, double temperature, double scale, Stored* grad,
+                        bool accumulate) {
+  using Teacher = std::remove_const_t<std::remove_pointer_t<std::decay_t<decltype(scores.teachers.scores[0])>>>;
+  DistillationRow<precision, has_label, L, Stored, Teacher> row(scores.student, scores.teachers.scores[0], scores.n,
+                                                                temperature, scores.label);
+  return row(factors, scale, grad, accumulate);
+}
 
 }  // namespace kernels
 }  // namespace DISTILL_ABI

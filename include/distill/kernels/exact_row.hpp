@@ -13,13 +13,17 @@ namespace distill {
 inline namespace DISTILL_ABI {
 namespace kernels {
 
-/// The softmax of a row at a temperature. Nearly equal logits (a huge temperature) keep their differences, because the
+/// No element left out.
+inline constexpr std::size_t none = static_cast<std::size_t>(-1);
+
+/// The softmax of a row at a temperature, class `skip` left out. Nearly equal logits (a huge temperature) keep their differences, because the
 /// sum of exponentials is held as n * exp(excess).
 template <class Stored>
 class ExactSoftmax {
  public:
-  ExactSoftmax(const Stored* x, std::size_t n, double temperature) : x_(x), n_(n), temperature_(temperature) {
-    maximum_ = -std::numeric_limits<long double>::infinity();
+  ExactSoftmax(const Stored* x, std::size_t n, double temperature, std::size_t skip = none)
+      : x_(x), n_(n), temperature_(temperature), skip_(skip) {
+    maximum_ = masked;
     for (std::size_t i = 0; i < n; ++i) {
       const long double value = at(i);
       if (std::isnan(value)) maximum_ = value;
@@ -30,18 +34,24 @@ class ExactSoftmax {
     excess_ = std::log1p(sum / static_cast<long double>(n));
   }
 
-  long double at(std::size_t i) const { return detail::load_scalar<double>(x_ + i); }
+  long double at(std::size_t i) const { return i == skip_ ? masked : detail::load_scalar<double>(x_ + i); }
+  /// Whether all classes are masked: then there are no probabilities.
+  bool is_empty() const { return maximum_ == masked; }
   /// (x_i - max) / temperature; NaN where the row has NaN or +infinity, or nothing but -infinity
   long double scaled(std::size_t i) const { return (at(i) - maximum_) / temperature_; }
   long double excess() const { return excess_; }
-  long double log_probability(std::size_t i) const {
-    return scaled(i) - (std::log(static_cast<long double>(n_)) + excess_);
-  }
+  long double log_probability(std::size_t i) const { return scaled(i) - log_sum(); }
+  /// log(exp(x / temperature) / the sum of exponentials)
+  long double log_odds(long double x) const { return (x - maximum_) / temperature_ - log_sum(); }
 
  private:
+  static constexpr long double masked = -std::numeric_limits<long double>::infinity();
+  long double log_sum() const { return std::log(static_cast<long double>(n_)) + excess_; }
+
   const Stored* x_;
   std::size_t n_;
   long double temperature_;
+  std::size_t skip_;
   long double maximum_;
   long double excess_;
 };

@@ -14,6 +14,7 @@
 
 #include <distill/core/scratch.hpp>
 #include <distill/core/version.hpp>
+#include <distill/kernels/exact_row.hpp>
 #include <distill/kernels/exp2.hpp>
 #include <distill/kernels/lanes.hpp>
 #include <distill/kernels/memory.hpp>
@@ -101,6 +102,14 @@ struct Normaliser {
   L operator()(L x) const { return fma(x, high, x * low); }
 };
 
+/// a(x) - b(y) with as few roundings as can be, and exactly 0 where the two are the same
+template <class L>
+L scaled_difference(L x, const Normaliser<L>& a, L y, const Normaliser<L>& b) {
+  const L x_high = x * a.high, y_high = y * b.high;
+  const L errors = fms(x, a.high, x_high) - fms(y, b.high, y_high);
+  return (x_high - y_high) + (errors + (x * a.low - y * b.low));
+}
+
 /// The sum of exponentials of a row so far: sum * 2^offset = sum of 2^(x*c).
 template <class L>
 struct ExpStream {
@@ -168,9 +177,6 @@ struct ExpStream {
     return true;
   }
 };
-
-/// No element left out.
-inline constexpr std::size_t none = static_cast<std::size_t>(-1);
 
 /// One pass of sum_exponentials; false if the row is not ordinary.
 template <class L, class Stored>

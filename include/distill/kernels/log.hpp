@@ -7,6 +7,7 @@
 // negative numbers give NaN.
 #pragma once
 
+#include <cmath>
 #include <limits>
 #include <type_traits>
 
@@ -48,6 +49,26 @@ Lanes<T, Arch> log(Lanes<T, Arch> x) {
       select(x < L(T(0)), L(std::numeric_limits<T>::quiet_NaN()), L(-std::numeric_limits<T>::infinity()));
   const L finite = select(x < L((std::numeric_limits<T>::min)()), zero_or_negative, result);
   return select(x < infinite, finite, x);
+}
+
+/// What reference formulas are computed in.
+inline Lanes<long double, ScalarArch> log(Lanes<long double, ScalarArch> x) {
+  return std::log(x.value);
+}
+
+/// e^x: 0 below the normal numbers, infinity above the largest
+template <class T, class Arch>
+Lanes<T, Arch> exp(Lanes<T, Arch> x) {
+  using L = Lanes<T, Arch>;
+  ExpScale<L> scale(log2_e);
+  scale.set_offset(0);
+  const L largest(static_cast<T>(ln_2 * (FloatLayout<T>::bias - 1)));
+  // out of range below, the exponent field may have wrapped around more than once
+  const L in_range = larger(x, L(static_cast<T>(-2 * FloatLayout<T>::bias)));
+  return select(largest < x, L(std::numeric_limits<T>::infinity()), exp2(exponent(in_range, scale)));
+}
+inline Lanes<long double, ScalarArch> exp(Lanes<long double, ScalarArch> x) {
+  return std::exp(x.value);
 }
 
 inline double scalar_log(double x) {

@@ -1,16 +1,13 @@
 // KL(teacher || student) between softened class scores.
 #pragma once
 
-#include <cstddef>
-#include <type_traits>
-
-#include <distill/core/checks.hpp>
 #include <distill/core/gradient.hpp>
+#include <distill/core/logit_transform.hpp>
 #include <distill/core/options.hpp>
 #include <distill/core/version.hpp>
-#include <distill/core/views.hpp>
 #include <distill/kernels/distillation_row.hpp>
-#include <distill/kernels/rows.hpp>
+#include <distill/kernels/divergence.hpp>
+#include <distill/kernels/teacher_rows.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {
@@ -22,7 +19,7 @@ inline namespace DISTILL_ABI {
 ///
 /// Shapes      student, teacher, grad: rows x cols (one sample a row) of raw scores: float, double, half or bfloat16;
 ///             the teacher's type is free, grad has the student's. If either is double, all is computed in double, else
-///             in float
+///             in float. The teacher may be log_probabilities(x), or several with weights (core/teachers.hpp)
 /// Ranges      temperature > 0 and finite, weight finite; the loss is >= 0 times weight
 /// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
 ///             exactly the student's memory. The teacher is a constant
@@ -34,7 +31,8 @@ inline namespace DISTILL_ABI {
 /// Cost        one read of student and teacher, one write of grad (Precision::high: two reads); scratch: two rows of
 ///             the computed type. Above T = 32 Precision::high is always used: S would amplify the rounding of standard
 /// Conventions PyTorch's kl_div(log q, p, reduction='batchmean') * T^2 is this with the defaults; 'mean' there is
-///             Reduction::per_element
+///             Reduction::per_element. subtract_teacher_entropy = false is the cross entropy -sum p ln q, the same
+///             gradient
 /// Paper       Hinton, Vinyals, Dean: Distilling the Knowledge in a Neural Network, 2015 (arXiv:1503.02531)
 struct KlDivergence {
   double temperature = 1;
@@ -42,6 +40,8 @@ struct KlDivergence {
   double weight = 1;
   Reduction reduction = Reduction::mean;
   Precision precision = Precision::standard;
+  LogitTransform logits = {};
+  bool subtract_teacher_entropy = true;
 
   template <class Student, class Teacher>
   double operator()(const Student& student, const Teacher& teacher, const RowOptions& options = {}) const {
@@ -49,36 +49,28 @@ struct KlDivergence {
   }
 
   template <class Student, class Teacher, class Grad, class = detail::enable_if_not_options<Grad>>
-  double operator()(const Student& student_scores, const Teacher& teacher_scores, Grad&& gradient,
-                    const RowOptions& options = {}) const {
+  double operator()(const Student& student, const Teacher& teacher, Grad&& grad, const RowOptions& options = {}) const {
     constexpr const char* who = "KlDivergence";
-    const auto student = detail::read_only(as_matrix(student_scores));
-    const auto teacher = detail::read_only(as_matrix(teacher_scores));
     detail::require_positive_finite(who, "temperature", temperature);
-    detail::require_finite(who, "weight", weight);
-    detail::require_view(who, "student", student);
-    detail::require_view(who, "teacher", teacher);
-    detail::require_same_shape(who, "teacher", teacher, "student", student);
-    const auto grad = detail::checked_gradient(who, student, gradient, teacher);
-    detail::require_weights(who, options.weights, student.rows);
-
-    return compute(student, teacher, grad, options);
+    return compute(detail::checked_call(who, *this, student, teacher, grad, options), options);
   }
 
  private:
   template <class S, class T, class G>
-  double compute(const MatrixView<S>& student, const MatrixView<T>& teacher, const GradientTarget<MatrixView<G>>& grad,
-                 const RowOptions& options) const {
+  double compute(const detail::TeacherCall<S, T, G>& call, const RowOptions& options) const {
     using L = kernels::Lanes<detail::compute_t<S, T>, kernels::DefaultArch>;
-    const double scale = scale_by_temperature_squared ? temperature * temperature : 1;
+    const double scale = detail::soft_scale(*this);
+    // several teachers share the student's sums there
+    if (call.teachers.is_list()) {
+      return detail::reduce_divergence(*this, kernels::ForwardKlTerm{}, subtract_teacher_entropy ? 0 : 1, call, options);
+    }
     return kernels::with_precision(kernels::needs_high_precision(precision, temperature), [&](auto chosen) {
-      return kernels::reduce_rows(
-          {student.rows, student.cols, student.cols}, grad, options, reduction, weight,
-          [](std::size_t) { return false; },
-          [&](std::size_t i, double factor) {
-            kernels::DistillationRow<decltype(chosen)::value, false, L, G, std::remove_const_t<T>> row(
-                student.row(i), teacher.row(i), student.cols, temperature, kernels::none);
-            return row({scale}, factor, grad.view.data ? grad.view.row(i) : nullptr, grad.accumulate);
+      return kernels::reduce_teacher_rows<false, L>(
+          *this, call.student.cols, call.student, call.teachers, kernels::NoLabels{}, call.grad, options,
+          [&](const auto& row, double factor, auto* grad, bool accumulate) {
+            const double constant = subtract_teacher_entropy ? 0 : detail::teacher_entropy<L>(row, temperature);
+            return scale * constant + kernels::distillation_row<decltype(chosen)::value, false, L>(
+                                          row, {scale}, temperature, factor, grad, accumulate);
           });
     });
   }

@@ -1,17 +1,17 @@
 // The classic of distillation: soft targets from the teacher and hard labels, mixed.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
-#include <type_traits>
 
 #include <distill/core/checks.hpp>
 #include <distill/core/gradient.hpp>
+#include <distill/core/logit_transform.hpp>
 #include <distill/core/options.hpp>
 #include <distill/core/version.hpp>
 #include <distill/core/views.hpp>
+#include <distill/kernels/cross_entropy_row.hpp>
 #include <distill/kernels/distillation_row.hpp>
-#include <distill/kernels/rows.hpp>
+#include <distill/kernels/teacher_rows.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {
@@ -23,7 +23,7 @@ inline namespace DISTILL_ABI {
 ///
 /// Shapes      student, teacher, grad: rows x cols (one sample a row) of raw scores: float, double, half or bfloat16;
 ///             the teacher's type is free, grad has the student's. If either is double, all is computed in double, else
-///             in float. labels: rows integers from 0 to cols - 1, or ignore_label: that row counts as of weight 0, for
+///             in float. The teacher may be log_probabilities(x), or several with weights (core/teachers.hpp). labels: rows integers from 0 to cols - 1, or ignore_label: that row counts as of weight 0, for
 ///             both terms
 /// Ranges      temperature > 0 and finite, alpha in [0, 1], weight finite; the loss is >= 0 times weight
 /// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
@@ -36,7 +36,7 @@ inline namespace DISTILL_ABI {
 /// Cost        one read of student and teacher, one write of grad (Precision::high: two reads); scratch: three rows of
 ///             the computed type. Above T = 32 Precision::high is always used
 /// Conventions alpha weights the teacher's term; where published code weights the labels, write 1 - alpha. Both terms
-///             have the same divisor. T^2 is always on; without it: KlDivergence and CrossEntropy, added
+///             have the same divisor. logits.standardize is of the teacher's term only, scale and soft cap of both. T^2 is always on; without it: KlDivergence and CrossEntropy, added
 /// Paper       Hinton, Vinyals, Dean: Distilling the Knowledge in a Neural Network, 2015 (arXiv:1503.02531)
 struct KnowledgeDistillation {
   double temperature = 4;
@@ -45,6 +45,7 @@ struct KnowledgeDistillation {
   Reduction reduction = Reduction::mean;
   std::int64_t ignore_label = -100;
   Precision precision = Precision::standard;
+  LogitTransform logits = {};
 
   template <class Student, class Teacher, class Labels>
   double operator()(const Student& student, const Teacher& teacher, const Labels& labels,
@@ -53,41 +54,67 @@ struct KnowledgeDistillation {
   }
 
   template <class Student, class Teacher, class Labels, class Grad, class = detail::enable_if_not_options<Grad>>
-  double operator()(const Student& student_scores, const Teacher& teacher_scores, const Labels& class_labels,
-                    Grad&& gradient, const RowOptions& options = {}) const {
+  double operator()(const Student& student, const Teacher& teacher, const Labels& class_labels, Grad&& grad,
+                    const RowOptions& options = {}) const {
     constexpr const char* who = "KnowledgeDistillation";
-    const auto student = detail::read_only(as_matrix(student_scores));
-    const auto teacher = detail::read_only(as_matrix(teacher_scores));
-    const auto labels = as_labels(class_labels);
     detail::require_positive_finite(who, "temperature", temperature);
     detail::require_unit_interval(who, "alpha", alpha);
-    detail::require_finite(who, "weight", weight);
-    detail::require_view(who, "student", student);
-    detail::require_view(who, "teacher", teacher);
-    detail::require_same_shape(who, "teacher", teacher, "student", student);
-    detail::require_labels(who, labels, student.rows, student.cols, ignore_label);
-    const auto grad = detail::checked_gradient(who, student, gradient, teacher);
-    detail::require_weights(who, options.weights, student.rows);
-
-    return compute(student, teacher, labels, grad, options);
+    const auto call = detail::checked_call(who, *this, student, teacher, grad, options);
+    const auto labels = as_labels(class_labels);
+    detail::require_labels(who, labels, call.student.rows, call.student.cols, ignore_label);
+    return compute(call, kernels::RowLabels{labels, ignore_label}, options);
   }
 
  private:
-  template <class S, class T, class Label, class G>
-  double compute(const MatrixView<S>& student, const MatrixView<T>& teacher, const LabelsView<Label>& labels,
-                 const GradientTarget<MatrixView<G>>& grad, const RowOptions& options) const {
+  template <class S, class T, class G, class RowLabels>
+  double compute(const detail::TeacherCall<S, T, G>& call, const RowLabels& labels, const RowOptions& options) const {
     using L = kernels::Lanes<detail::compute_t<S, T>, kernels::DefaultArch>;
+    const std::size_t n = call.student.cols;
     const kernels::RowFactors factors{alpha * temperature * temperature, 1 - alpha};
     return kernels::with_precision(kernels::needs_high_precision(precision, temperature), [&](auto chosen) {
+      constexpr Precision exactness = decltype(chosen)::value;
       return kernels::reduce_rows(
-          {student.rows, student.cols, student.cols}, grad, options, reduction, weight,
-          [&](std::size_t i) { return detail::is_ignored(labels.data[i], ignore_label); },
+          {call.student.rows, n, n}, call.grad, options, reduction, weight,
+          [&](std::size_t i) { return labels.is_ignored(i); },
           [&](std::size_t i, double factor) {
-            kernels::DistillationRow<decltype(chosen)::value, true, L, G, std::remove_const_t<T>> row(
-                student.row(i), teacher.row(i), student.cols, temperature, static_cast<std::size_t>(labels.data[i]));
-            return row(factors, factor, grad.view.data ? grad.view.row(i) : nullptr, grad.accumulate);
+            const S* const student = call.student.row(i);
+            G* const grad = call.grad.view.data ? call.grad.view.row(i) : nullptr;
+            const bool accumulate = call.grad.accumulate;
+            if (logits.is_identity() && !call.teachers.is_list()) {
+              return kernels::with_stored_row<G>(
+                  student, call.teachers, i, n, labels.at(i), grad, accumulate,
+                  [&](const auto& row, G* g, bool add) {
+                    return kernels::distillation_row<exactness, true, L>(row, factors, temperature, factor, g, add);
+                  });
+            }
+            return kernels::with_transformed_row<L, G>(
+                logits, student, call.teachers, i, n, labels.at(i), grad, accumulate,
+                [&](const auto& row, auto* g, bool add) {
+                  return kernels::for_each_teacher(row, g, add, [&](auto* teacher, double w, auto* to, bool more) {
+                    return kernels::distillation_row<exactness, false, L>(row.with(teacher), {factors.soft},
+                                                                          temperature, w * factor, to, more);
+                  });
+                },
+                [&](auto* z, auto* g, auto* other) {
+                  return label_term<L>(student, n, labels.at(i), factor, z, g, other);
+                });
           });
     });
+  }
+
+  /// (1 - alpha) times cross entropy; its gradient is added to g. z and other hold n numbers each.
+  template <class L, class S, class C>
+  double label_term(const S* student, std::size_t n, std::size_t label, double factor, C* z, C* g, C* other) const {
+    if (alpha == 1) return 0;
+    kernels::TransformRow<L> transform({logits.scale, logits.soft_cap}, true);
+    transform.forward(student, n, z);
+    const double loss =
+        kernels::cross_entropy_row<L>(z, n, label, 0, (1 - alpha) * factor, g ? other : nullptr, false);
+    if (g) {
+      transform.backward(z, n, other);
+      kernels::put_row<L>(other, n, g, true);
+    }
+    return (1 - alpha) * loss;
   }
 };
 

@@ -10,9 +10,8 @@
 #include <distill/core/version.hpp>
 #include <distill/core/views.hpp>
 #include <distill/kernels/backward_row.hpp>
-#include <distill/kernels/exact_row.hpp>
-#include <distill/kernels/exp_stream.hpp>
 #include <distill/kernels/rows.hpp>
+#include <distill/kernels/softmax_row.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {
@@ -22,31 +21,6 @@ struct SoftmaxOptions {
   Precision precision = Precision::standard;  ///< changes nothing at present: both meet the figures of high
   Executor executor = {};
 };
-
-namespace kernels {
-
-/// out = softmax(x / temperature); out may be x.
-template <class L, class Stored, class Out>
-void softmax_row(const Stored* x, std::size_t n, double temperature, Out* out) {
-  using T = typename L::Scalar;
-  KeptRow<L> kept[1];
-  reserve_kept_rows(kept, n);
-  ExpStream<L> stream(temperature);
-  if (n > 1 && is_ordinary_temperature(temperature) && sum_exponentials(stream, x, n, none, kept)) {
-    for (std::size_t begin = 0, chunk = 0; begin < n; begin += chunk_size<L>, ++chunk) {
-      const Normaliser<L> normalise = stream.normaliser(1, kept[0].offsets[chunk]);
-      for (std::size_t i = begin; i < (std::min)(n, begin + chunk_size<L>); i += L::width) {
-        store_up_to(normalise(load<L>(kept[0].values + i)), out + i, n - i);
-      }
-    }
-    return;
-  }
-  const ExactSoftmax<Stored> exact(x, n, temperature);
-  for (std::size_t i = 0; i < n; ++i) kept[0].values[i] = static_cast<T>(std::exp(exact.log_probability(i)));
-  for (std::size_t i = 0; i < n; ++i) detail::store_scalar(out + i, kept[0].values[i]);
-}
-
-}  // namespace kernels
 
 namespace detail {
 

@@ -1,0 +1,34 @@
+// One row of yes-or-no questions: KL of the teacher's answers and the student's, class by class.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+
+#include <distill/core/version.hpp>
+#include <distill/kernels/divergence.hpp>
+#include <distill/kernels/memory.hpp>
+#include <distill/kernels/sum_row.hpp>
+
+namespace distill {
+inline namespace DISTILL_ABI {
+namespace kernels {
+
+/// Returns the sum over classes; writes or adds `factor` times its gradient to grad, unless that is null.
+template <class L, class S, class T>
+double binary_row(const S* student, const T* teacher, std::size_t n, double temperature, double factor, S* grad,
+                  bool accumulate) {
+  using C = typename L::Scalar;
+  // a division, so that no temperature makes 0 * infinity of a logit
+  const L divisor(static_cast<C>(temperature)), scale(static_cast<C>(factor / temperature));
+  return sum_row<L>(n, [&](std::size_t i) {
+    const L a = load_up_to<L>(teacher + i, n - i, -infinity<C>) / divisor;
+    const L b = load_up_to<L>(student + i, n - i, -infinity<C>) / divisor;
+    const ClassTerm<L> term = binary_kl(a, b);
+    if (grad) put(term.slope * scale, grad + i, n - i, accumulate);
+    return term.value;
+  });
+}
+
+}  // namespace kernels
+}  // namespace DISTILL_ABI
+}  // namespace distill

@@ -1,0 +1,284 @@
+// What a class adds to a divergence D of the teacher's probabilities p and the student's q, for each divergence: a value
+// and a slope, q dD/dq. The row kernel (divergence_row.hpp) is the same for all of them.
+//
+// Values are written so that none is negative: as a generator with value and derivative 0 at p = q (the Bregman form),
+// whose linear parts add up to 0 over a row. Slopes may leave out what is the same multiple of q for every class,
+// because the gradient, slope - q sum(slopes), does not feel it; what is left out makes them 0 at p = q. Near p = q
+// both come from series in log p - log q, so that neither is the small difference of large terms.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <type_traits>
+
+#include <distill/core/version.hpp>
+#include <distill/kernels/lanes.hpp>
+#include <distill/kernels/log.hpp>
+
+namespace distill {
+inline namespace DISTILL_ABI {
+namespace kernels {
+
+/// A class as the student and the teacher see it.
+template <class L>
+struct ClassPair {
+  L p, q;
+  L q_minus_p;  // to its own precision
+  L log_ratio;  // log p - log q, +-infinity where one of them is masked, 0 where both are
+};
+
+/// log_ratio within which series are used.
+inline constexpr double near_ratio = 0.5;
+
+template <class L>
+auto is_near(const ClassPair<L>& c) {
+  using T = typename L::Scalar;
+  return c.log_ratio * c.log_ratio < L(T(near_ratio * near_ratio));
+}
+
+template <class L>
+struct ClassTerm {
+  L value;
+  L slope;
+};
+
+/// a * b, but 0 where a is 0 whatever b is
+template <class L>
+L masked_product(L a, L b) {
+  const L zero(typename L::Scalar(0));
+  return select(zero < a, a * b, zero);
+}
+
+/// x where it is finite, else 0: an infinite loss has a finite gradient, made of the other classes.
+template <class L>
+L finite_or_zero(L x) {
+  using T = typename L::Scalar;
+  return select(absolute(x) < L(std::numeric_limits<T>::infinity()), x, L(T(0)));
+}
+
+/// How many terms of a series the scalar type needs.
+template <class T>
+constexpr int series_terms(int for_float, int for_double, int for_long_double) {
+  return std::is_same_v<T, float> ? for_float : std::is_same_v<T, double> ? for_double : for_long_double;
+}
+
+/// exp(x) - 1 - x for |x| <= 1/2, relatively exact
+template <class L>
+L exp_excess(L x) {
+  using T = typename L::Scalar;
+  constexpr int degree = series_terms<T>(8, 15, 18);
+  long double factorial = 1;
+  for (int n = 2; n <= degree; ++n) factorial *= n;
+  L sum(static_cast<T>(1 / factorial));
+  for (int n = degree; n > 2; --n) {
+    factorial /= n;
+    sum = fma(sum, x, L(static_cast<T>(1 / factorial)));
+  }
+  return x * x * sum;
+}
+
+/// x - log(1 + x) for |x| <= 1/4, relatively exact: with s = x / (2 + x), log(1 + x) = 2 (s + s^3/3 + s^5/5 + ...)
+template <class L>
+L log_excess(L x) {
+  using T = typename L::Scalar;
+  constexpr int terms = series_terms<T>(4, 9, 12);
+  const L s = x / (x + L(T(2)));
+  const L z = s * s;
+  L sum(static_cast<T>(1.0L / (2 * terms + 1)));
+  for (int n = terms - 1; n >= 1; --n) sum = fma(sum, z, L(static_cast<T>(1.0L / (2 * n + 1))));
+  return s * (x - L(T(2)) * z * sum);
+}
+
+/// a log(a / b) + b - a, of which KL(a || b) is the sum; `relative` is (b - a) / a
+template <class L>
+L kl_term(L a, L b_minus_a, L relative, L log_ratio) {
+  using T = typename L::Scalar;
+  return select(absolute(relative) < L(T(0.25)), a * log_excess(relative), masked_product(a, log_ratio) + b_minus_a);
+}
+
+/// KL(p || q)
+struct ForwardKlTerm {
+  template <class L>
+  ClassTerm<L> operator()(const ClassPair<L>& c) const {
+    const L zero(typename L::Scalar(0));
+    return {select(is_near(c), c.p * exp_excess(zero - c.log_ratio), masked_product(c.p, c.log_ratio) + c.q_minus_p),
+            c.q_minus_p};
+  }
+};
+
+/// KL(q || p): slope q (log q - log p)
+struct ReverseKlTerm {
+  template <class L>
+  ClassTerm<L> operator()(const ClassPair<L>& c) const {
+    const L zero(typename L::Scalar(0));
+    const L slope = zero - masked_product(c.q, c.log_ratio);
+    return {select(is_near(c), c.q * exp_excess(c.log_ratio), slope - c.q_minus_p), finite_or_zero(slope)};
+  }
+};
+
+/// forward KL(p || q) + reverse KL(q || p)
+struct SymmetricKlTerm {
+  double forward, reverse;
+
+  template <class L>
+  ClassTerm<L> operator()(const ClassPair<L>& c) const {
+    using T = typename L::Scalar;
+    const L f(static_cast<T>(forward)), r(static_cast<T>(reverse));
+    const ClassTerm<L> a = ForwardKlTerm{}(c), b = ReverseKlTerm{}(c);
+    return {f * a.value + r * b.value, f * a.slope + r * b.slope};
+  }
+};
+
+/// KL(p || m), m = skew p + (1 - skew) q, 0 < skew: slope (1 - skew) q (m - p) / m
+struct SkewedKlTerm {
+  double skew;
+
+  template <class L>
+  ClassTerm<L> operator()(const ClassPair<L>& c) const {
+    using T = typename L::Scalar;
+    const L zero(T(0));
+    const L share(static_cast<T>(1 - skew));
+    const L m = fma(share, c.q, L(static_cast<T>(skew)) * c.p);
+    const L m_minus_p = share * c.q_minus_p;
+    const L value = kl_term(c.p, m_minus_p, m_minus_p / c.p, zero - log(m / c.p));
+    return {value, select(zero < m, share * c.q * (m_minus_p / m), zero)};
+  }
+};
+
+/// KL(q || m), m = (1 - skew) p + skew q, 0 < skew: slope q (log(q / m) + skew (m - q) / m)
+struct SkewedReverseKlTerm {
+  double skew;
+
+  template <class L>
+  ClassTerm<L> operator()(const ClassPair<L>& c) const {
+    using T = typename L::Scalar;
+    const L zero(T(0));
+    const L share(static_cast<T>(1 - skew)), own(static_cast<T>(skew));
+    const L m = fma(own, c.q, share * c.p);
+    const L m_minus_q = zero - share * c.q_minus_p;
+    const L x = m_minus_q / c.q;
+    const auto near = absolute(x) < L(T(0.25));
+    const L excess = log_excess(x);
+    const L log_q_m = select(near, excess - x, zero - log(m / c.q));
+    return {select(near, c.q * excess, masked_product(c.q, log_q_m) + m_minus_q),
+            masked_product(c.q, log_q_m + own * (m_minus_q / m))};
+  }
+};
+
+/// beta KL(p || m) + (1 - beta) KL(q || m), m = beta p + (1 - beta) q: slope (1 - beta) q log(q / m)
+struct JensenShannonTerm {
+  double beta;
+
+  template <class L>
+  ClassTerm<L> operator()(const ClassPair<L>& c) const {
+    using T = typename L::Scalar;
+    const L zero(T(0));
+    if (beta == 0 || beta == 1) return {zero * (c.p + c.q), zero};  // NaN stays NaN
+    const L b(static_cast<T>(beta)), a(static_cast<T>(1 - beta));
+    const L m = fma(b, c.p, a * c.q);
+    const L m_minus_p = a * c.q_minus_p, m_minus_q = zero - b * c.q_minus_p;
+    const auto student_is_larger = c.p < c.q;
+    // one logarithm for both ratios: that of the larger probability with m, which is never far from 0
+    const L log_larger = zero - log(m / select(student_is_larger, c.q, c.p));
+    const L log_p_m = select(student_is_larger, log_larger + c.log_ratio, log_larger);
+    const L far_log_q_m = select(student_is_larger, log_larger, log_larger - c.log_ratio);
+    const L x = m_minus_q / c.q;
+    const L excess = log_excess(x);
+    const auto near = absolute(x) < L(T(0.25));
+    const L log_q_m = select(near, excess - x, far_log_q_m);
+    const L student_value = select(near, c.q * excess, masked_product(c.q, far_log_q_m) + m_minus_q);
+    return {fma(b, kl_term(c.p, m_minus_p, m_minus_p / c.p, log_p_m), a * student_value),
+            a * masked_product(c.q, log_q_m)};
+  }
+};
+
+/// sum |p - q| / 2; where they are equal the slope is 0
+struct TotalVariationTerm {
+  template <class L>
+  ClassTerm<L> operator()(const ClassPair<L>& c) const {
+    using T = typename L::Scalar;
+    return {L(T(0.5)) * absolute(c.q_minus_p), L(T(0.5)) * c.q * sign(c.q_minus_p)};
+  }
+};
+
+/// (sum p^alpha q^(1-alpha) - 1) / (alpha (alpha - 1)): slope -q (e^(alpha d) - 1) / alpha with d = log p - log q.
+/// As alpha goes to 1 it is KL(p || q), as it goes to 0 KL(q || p); neither is a special case here.
+struct AlphaTerm {
+  double alpha;
+
+  /// (e^(a d) - 1 - a d) / a, which is 0 for a = 0
+  template <class L>
+  static L power_excess(double a, L d) {
+    using T = typename L::Scalar;
+    if (a == 0) return L(T(0));
+    const L x = L(static_cast<T>(a)) * d;
+    const auto near = absolute(x) < L(T(near_ratio));
+    return select(near, exp_excess(x), exp(x) - L(T(1)) - x) * L(static_cast<T>(1 / a));
+  }
+
+  template <class L>
+  ClassTerm<L> operator()(const ClassPair<L>& c) const {
+    using T = typename L::Scalar;
+    const L zero(T(0));
+    const L d = c.log_ratio;
+    const auto near = is_near(c);
+    // By the smaller of alpha and 1 - alpha, of which it is the same function with p and q exchanged.
+    const bool by_student = alpha <= 0.5;
+    const double a = by_student ? alpha : 1 - alpha;
+    const L w = by_student ? c.q : c.p;
+    const L other_minus_w = by_student ? zero - c.q_minus_p : c.q_minus_p;
+    const L x = by_student ? d : zero - d;
+    const L excess = power_excess(a, x);
+    // w (e^(a x) - 1) / a - (other - w), over a - 1
+    const L far = masked_product(w, excess + x) - other_minus_w;
+    const L value = select(near, w * (excess - exp_excess(x)), far) * L(static_cast<T>(1 / (a - 1)));
+    const L slope = zero - masked_product(c.q, power_excess(alpha, d) + d);
+    return {value, finite_or_zero(slope)};
+  }
+};
+
+/// log(1 + x) for x >= 0, relatively exact
+template <class L>
+L log1p(L x) {
+  using T = typename L::Scalar;
+  return select(x < L(T(0.25)), x - log_excess(x), log(x + L(T(1))));
+}
+
+/// log(1 + e^x)
+template <class L>
+L softplus(L x) {
+  const L zero(typename L::Scalar(0));
+  return larger(x, zero) + log1p(exp(zero - absolute(x)));
+}
+
+/// KL between two answers to yes or no, given as log-odds a of the teacher and b of the student; the slope is with
+/// respect to b: q - p.
+template <class L>
+ClassTerm<L> binary_kl(L a, L b) {
+  using T = typename L::Scalar;
+  const L zero(T(0)), one(T(1));
+  const L difference = a - b;
+  const L u = select(a <= b, select(b <= a, zero, difference), difference);  // 0 also where both are infinite
+  const auto probabilities = [&](L x, L& yes, L& no) {
+    const L e = exp(zero - absolute(x));
+    const L larger_one = one / (one + e), smaller_one = e * larger_one;
+    yes = select(x < zero, smaller_one, larger_one);
+    no = select(x < zero, larger_one, smaller_one);
+  };
+  L p, not_p, q, not_q;
+  probabilities(a, p, not_p);
+  probabilities(b, q, not_q);
+  const auto near = absolute(u) < L(T(0.2));
+  const L near_slope = zero - q * not_p * (exp_excess(u) + u);
+  const L far_slope = select(zero < a + b, not_p - not_q, q - p);
+  const L slope = select(near, near_slope, far_slope);
+  const L near_value = masked_product(p, log_excess(slope / p)) + masked_product(not_p, log_excess((zero - slope) / not_p));
+  const L far_value = masked_product(p, softplus(zero - b) - softplus(zero - a)) +
+                      masked_product(not_p, softplus(b) - softplus(a));
+  return {select(near, near_value, far_value), slope};
+}
+
+}  // namespace kernels
+}  // namespace DISTILL_ABI
+}  // namespace distill

@@ -1,0 +1,124 @@
+// Losses that compare the probabilities of a whole batch: rows with rows, and classes with classes. The probabilities of
+// all rows that count are kept in scratch memory, side by side.
+#pragma once
+
+#include <cstddef>
+#include <cstdlib>
+
+#include <distill/core/gradient.hpp>
+#include <distill/core/logit_transform.hpp>
+#include <distill/core/options.hpp>
+#include <distill/core/scratch.hpp>
+#include <distill/core/teachers.hpp>
+#include <distill/core/version.hpp>
+#include <distill/kernels/rows.hpp>
+#include <distill/kernels/softmax_row.hpp>
+#include <distill/kernels/sum_row.hpp>
+#include <distill/kernels/teacher_rows.hpp>
+#include <distill/kernels/transform_row.hpp>
+
+namespace distill {
+inline namespace DISTILL_ABI {
+namespace kernels {
+
+/// The probabilities of the rows that count. A row of weight 2 counts as two rows.
+template <class C>
+struct SoftBatch {
+  const C* student;       // rows x cols
+  const C* teacher;       // rows x cols
+  const double* weights;  // [rows] > 0
+  std::size_t rows, cols;
+  double total_weight;
+  Executor executor;
+
+  const C* q(std::size_t i) const { return student + i * cols; }
+  const C* p(std::size_t i) const { return teacher + i * cols; }
+};
+
+/// `batch_loss(batch, scale, losses, gradient, work)` returns the loss of the batch as of Reduction::mean. It sets
+/// `losses` to those of the rows, and adds to `gradient` (null if none is asked for) scale times that with respect to q,
+/// of the loss times the batch's weight. `work` holds work_size(rows) doubles.
+template <class L, class Loss, class S, class T, class G, class BatchLoss, class WorkSize>
+double reduce_soft_batch(const Loss& loss, const detail::TeacherCall<S, T, G>& call, const RowOptions& options,
+                         const WorkSize& work_size, const BatchLoss& batch_loss) {
+  using C = typename L::Scalar;
+  const std::size_t rows = call.student.rows, cols = call.student.cols;
+  const auto row_weight = [&](std::size_t i) -> double {
+    return options.weights ? static_cast<double>(options.weights[i]) : 1;
+  };
+  std::size_t live = 0;
+  double total_weight = 0;
+  for (std::size_t i = 0; i < rows; ++i) {
+    total_weight += row_weight(i);
+    live += row_weight(i) != 0;
+    if (options.losses) options.losses[i] = 0;
+    if (row_weight(i) == 0 && call.grad.view.data && !call.grad.accumulate) fill_row(call.grad.view, i, 0);
+  }
+  if (live == 0) return 0;
+
+  const bool wants_gradient = call.grad.view.data != nullptr;
+  const std::size_t matrix = ScratchArrays::bytes(live * cols * sizeof(C)), vector = ScratchArrays::bytes(live * sizeof(double));
+  ScratchArrays arrays(4 * matrix + 3 * vector + ScratchArrays::bytes(live * sizeof(std::size_t)) +
+                       ScratchArrays::bytes(live * sizeof(TransformRow<L>)) +
+                       ScratchArrays::bytes(work_size(live) * sizeof(double)));
+  C* const z = arrays.take<C>(live * cols);
+  C* const q = arrays.take<C>(live * cols);
+  C* const p = arrays.take<C>(live * cols);
+  C* const g = arrays.take<C>(live * cols);
+  double* const weights = arrays.take<double>(live);
+  double* const losses = arrays.take<double>(live);
+  double* const own_losses = arrays.take<double>(live);
+  std::size_t* const index = arrays.take<std::size_t>(live);
+  TransformRow<L>* const transforms = arrays.take<TransformRow<L>>(live);
+  double* const work = arrays.take<double>(work_size(live));
+  for (std::size_t i = 0, k = 0; i < rows; ++i) {
+    if (row_weight(i) == 0) continue;
+    weights[k] = row_weight(i);
+    losses[k] = 0;
+    index[k++] = i;
+  }
+  for_each_row(live, cols, options.executor, [&](std::size_t k) {
+    transforms[k] = TransformRow<L>(loss.logits, true);
+    transforms[k].forward(call.student.row(index[k]), cols, z + k * cols);
+    softmax_row<L>(z + k * cols, cols, loss.temperature, q + k * cols);
+    for (std::size_t j = 0; j < cols; ++j) g[k * cols + j] = 0;
+  });
+  double value = 0;
+  for (std::size_t m = 0; m < call.teachers.size(); ++m) {
+    const auto& teacher = call.teachers[m];
+    if (teacher.weight == 0) continue;
+    for_each_row(live, cols, options.executor, [&](std::size_t k) {
+      TransformRow<L> transform(loss.logits, teacher.scores.kind == ScoreKind::logits);
+      transform.forward(teacher.scores.matrix.row(index[k]), cols, p + k * cols);
+      softmax_row<L>(p + k * cols, cols, loss.temperature, p + k * cols);
+    });
+    const SoftBatch<C> batch{q, p, weights, live, cols, total_weight, options.executor};
+    for (std::size_t k = 0; k < live; ++k) own_losses[k] = 0;
+    value += teacher.weight * batch_loss(batch, teacher.weight, own_losses, wants_gradient ? g : nullptr, work);
+    for (std::size_t k = 0; k < live; ++k) losses[k] += teacher.weight * own_losses[k];
+  }
+  double factor = loss.weight;
+  if (loss.reduction != Reduction::sum) factor /= total_weight;
+  if (options.losses) {
+    for (std::size_t k = 0; k < live; ++k) options.losses[index[k]] = losses[k];
+  }
+  if (wants_gradient) {
+    for_each_row(live, cols, options.executor, [&](std::size_t k) {
+      C* const row = g + k * cols;
+      const C* const probability = q + k * cols;
+      const auto at = [&](const C* x, std::size_t i) { return load_up_to<L>(x + i, cols - i, 0); };
+      const L mean(static_cast<C>(sum_row<L>(cols, [&](std::size_t i) { return at(probability, i) * at(row, i); })));
+      const L scale(static_cast<C>(factor / loss.temperature));
+      for (std::size_t i = 0; i < cols; i += L::width) {
+        store_up_to(at(probability, i) * (at(row, i) - mean) * scale, row + i, cols - i);
+      }
+      transforms[k].backward(z + k * cols, cols, row);
+      put_row<L>(row, cols, call.grad.view.row(index[k]), call.grad.accumulate);
+    });
+  }
+  return loss.weight * value * (loss.reduction == Reduction::sum ? total_weight : 1);
+}
+
+}  // namespace kernels
+}  // namespace DISTILL_ABI
+}  // namespace distill

@@ -1,0 +1,246 @@
+// One row of a divergence from a teacher of whom only some classes are known.
+//
+// The student's probabilities of those classes come from one sweep over its row; the divergence itself is a sum over few
+// classes, in double. Every other class has a slope of the same multiple of its probability, so that their gradient is
+// one more sweep.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <optional>
+
+#include <distill/core/scalar.hpp>
+#include <distill/core/scratch.hpp>
+#include <distill/core/version.hpp>
+#include <distill/kernels/divergence.hpp>
+#include <distill/kernels/exp_stream.hpp>
+#include <distill/kernels/log.hpp>
+#include <distill/kernels/memory.hpp>
+
+namespace distill {
+inline namespace DISTILL_ABI {
+
+/// What is done about the classes that a sparse teacher does not hold; the name is what happens.
+enum class Tail {
+  renormalise_teacher,  ///< the teacher gives them probability 0
+  renormalise_both,     ///< they do not exist: student and teacher are softmaxes over the teacher's classes
+  tail_bucket,          ///< they are one class together, for student and teacher
+  truncate,             ///< they are left out of the sum, which is then no divergence and may be negative
+};
+
+namespace kernels {
+
+/// A class that the teacher holds, and the student's and the teacher's logarithms of its probability.
+struct SparseClass {
+  std::size_t index;
+  double log_p, log_q;
+  double slope;
+};
+
+/// log of the sum of exp(x)
+template <class Numbers>
+double log_sum(std::size_t n, const Numbers& x) {
+  double largest = -infinity<double>;
+  for (std::size_t i = 0; i < n; ++i) {
+    if (!(x(i) <= largest)) largest = x(i);
+  }
+  if (!std::isfinite(largest)) return largest;
+  double sum = 0;
+  for (std::size_t i = 0; i < n; ++i) sum += std::exp(x(i) - largest);
+  return largest + std::log(sum);
+}
+
+/// The student's side: logarithms of its probabilities of some classes and of all others together.
+template <class L, class Student>
+class SparseStudent {
+  using T = typename L::Scalar;
+
+ public:
+  /// `classes` are sorted by index.
+  SparseStudent(const Student* x, std::size_t n, double temperature, const SparseClass* classes, std::size_t count)
+      : x_(x), n_(n), temperature_(temperature), classes_(classes), count_(count), stream_(temperature) {
+    reserve_kept_rows(kept_, n);
+    is_ordinary_ = n > 1 && is_ordinary_temperature(temperature) && sum_exponentials(stream_, x, n, none, kept_);
+    if (is_ordinary_) {
+      double inside = 0;
+      for (std::size_t j = 0; j < count; ++j) inside += scalar_exp2(exponent_of(classes[j].index));
+      // a difference, or a sum of its own where that would have lost its digits
+      const double outside = stream_.sum - inside;
+      log_total_ = scalar_log(stream_.sum) + ln_2 * stream_.offset;
+      log_others_ = outside > 0.25 * stream_.sum ? std::log(outside) + ln_2 * stream_.offset : log_of_others();
+    } else {
+      log_total_ = log_sum(n, [&](std::size_t i) { return scaled(i); });
+      log_others_ = log_of_others();
+    }
+    if (count == n) log_others_ = -infinity<double>;
+  }
+
+  double log_probability(std::size_t i) const { return scaled(i) - log_total_; }
+  double log_others() const { return log_others_ - log_total_; }
+
+  /// Writes q_factor * q for all classes.
+  void write(double q_factor, Student* grad, bool accumulate) const {
+    if (is_ordinary_) {
+      for (std::size_t begin = 0, chunk = 0; begin < n_; begin += chunk_size<L>, ++chunk) {
+        const Normaliser<L> q = stream_.normaliser(q_factor, kept_[0].offsets[chunk]);
+        const std::size_t end = (std::min)(n_, begin + chunk_size<L>);
+        for (std::size_t i = begin; i < end; i += L::width) {
+          put(q(load<L>(kept_[0].values + i)), grad + i, n_ - i, accumulate);
+        }
+      }
+      return;
+    }
+    for (std::size_t i = 0; i < n_; ++i) {
+      const auto element = static_cast<T>(q_factor * std::exp(log_probability(i)));
+      put(Lanes<T, ScalarArch>(element), grad + i, 1, accumulate);
+    }
+  }
+
+ private:
+  double scaled(std::size_t i) const { return detail::load_scalar<double>(x_ + i) / temperature_; }
+
+  double exponent_of(std::size_t i) const {
+    return exact_exponent(detail::load_scalar<double>(x_ + i), log2_e / temperature_, stream_.offset);
+  }
+
+  double log_of_others() const {
+    double largest = -infinity<double>, sum = 0;
+    std::size_t next = 0;
+    const auto each_other = [&](const auto& visit) {
+      next = 0;
+      for (std::size_t i = 0; i < n_; ++i) {
+        if (next < count_ && classes_[next].index == i) {
+          ++next;
+        } else {
+          visit(scaled(i));
+        }
+      }
+    };
+    each_other([&](double z) { largest = z <= largest ? largest : z; });
+    if (!std::isfinite(largest)) return largest;
+    each_other([&](double z) { sum += z - largest > -800 ? scalar_exp2(log2_e * (z - largest)) : 0; });
+    return largest + std::log(sum);
+  }
+
+  const Student* x_;
+  std::size_t n_;
+  double temperature_;
+  const SparseClass* classes_;
+  std::size_t count_;
+  ExpStream<L> stream_;
+  KeptRow<L> kept_[1];
+  bool is_ordinary_;
+  double log_total_, log_others_;
+};
+
+/// What a divergence needs beside its terms where the sum is not over all classes: a term leaves out `linear` times
+/// q - p, and a class of p = 0 adds `absent` times q.
+template <class Term>
+double absent_slope(const Term& term, double linear) {
+  using D = Lanes<double, ScalarArch>;
+  return term(ClassPair<D>{D(0), D(1), D(1), D(-infinity<double>)}).value.value + linear;
+}
+
+/// How the temperatures of a sparse teacher and of the loss relate, and what becomes of the tail.
+struct SparseOptions {
+  double temperature;
+  double teacher_temperature;
+  Tail tail;
+};
+
+/// Returns the divergence; writes its gradient times `scale`. `classes` come sorted, log_p as the teacher gives them.
+template <class L, class Term, class Student>
+double sparse_row(const Term& term, double linear, const Student* x, std::size_t n, SparseClass* classes,
+                  std::size_t count, const SparseOptions& options, double scale, Student* grad, bool accumulate) {
+  using D = Lanes<double, ScalarArch>;
+  const bool renormalises = options.tail == Tail::renormalise_teacher || options.tail == Tail::renormalise_both;
+  const bool has_bucket = options.tail == Tail::tail_bucket && count < n;
+
+  // the teacher, softened from its own temperature to the loss's
+  const double given = log_sum(count, [&](std::size_t j) { return classes[j].log_p; });
+  double log_tail = given < 0 ? std::log(-std::expm1(given)) : given >= 0 ? -infinity<double> : given;
+  const double ratio = options.teacher_temperature / options.temperature;
+  if (ratio != 1 || renormalises) {
+    for (std::size_t j = 0; j < count; ++j) classes[j].log_p *= ratio;
+    log_tail *= ratio;
+    double total = log_sum(count, [&](std::size_t j) { return classes[j].log_p; });
+    if (!renormalises && count < n) {
+      const double parts[] = {total, log_tail};
+      total = log_sum(2, [&](std::size_t j) { return parts[j]; });
+    }
+    for (std::size_t j = 0; j < count; ++j) classes[j].log_p -= total;
+    log_tail -= total;
+  }
+
+  // the whole row, unless the other classes do not exist
+  std::optional<SparseStudent<L, Student>> student;
+  double log_others = -infinity<double>;
+  if (options.tail == Tail::renormalise_both) {
+    const auto scaled = [&](std::size_t j) {
+      return detail::load_scalar<double>(x + classes[j].index) / options.temperature;
+    };
+    const double inside = log_sum(count, scaled);
+    for (std::size_t j = 0; j < count; ++j) classes[j].log_q = scaled(j) - inside;
+  } else {
+    student.emplace(x, n, options.temperature, classes, count);
+    for (std::size_t j = 0; j < count; ++j) classes[j].log_q = student->log_probability(classes[j].index);
+    log_others = student->log_others();
+  }
+
+  const auto pair = [](double log_p, double log_q) {
+    ClassPair<D> c;
+    c.p = std::exp(log_p);
+    c.q = std::exp(log_q);
+    c.log_ratio = c.p.value + c.q.value == 0 ? 0 : log_p - log_q;
+    c.q_minus_p = is_near(c) ? c.p.value * std::expm1(-c.log_ratio.value) : c.q.value - c.p.value;
+    return c;
+  };
+  // sums that are not over all classes need what the terms leave out
+  const bool is_partial = options.tail == Tail::renormalise_teacher || options.tail == Tail::truncate;
+  double value = 0, slope_sum = 0, others_slope = 0;
+  for (std::size_t j = 0; j < count; ++j) {
+    const ClassPair<D> c = pair(classes[j].log_p, classes[j].log_q);
+    const ClassTerm<D> result = term(c);
+    value += result.value.value + (is_partial ? linear * c.q_minus_p.value : 0);
+    classes[j].slope = result.slope.value + (is_partial ? linear * c.q.value : 0);
+    slope_sum += classes[j].slope;
+  }
+  const double others = std::exp(log_others);
+  if (options.tail == Tail::renormalise_teacher && others > 0) {
+    const double absent = absent_slope(term, linear);
+    value += absent * others;
+    others_slope = std::isfinite(absent) ? absent : 0;
+    slope_sum += others_slope * others;
+  } else if (has_bucket) {
+    const ClassPair<D> c = pair(log_tail, log_others);
+    const ClassTerm<D> result = term(c);
+    value += result.value.value;
+    slope_sum += result.slope.value;
+    others_slope = c.q.value > 0 ? result.slope.value / c.q.value : 0;
+  }
+  if (options.tail != Tail::truncate && value < 0) value = 0;
+
+  if (grad) {
+    const double factor = scale / options.temperature;
+    // all classes by what the others get, then those that the teacher holds; the first sweep may overwrite the student
+    if (student) {
+      student->write(factor * (others_slope - slope_sum), grad, accumulate);
+    } else if (!accumulate) {
+      std::fill_n(grad, n, Student{});
+    }
+    using One = Lanes<typename L::Scalar, ScalarArch>;
+    for (std::size_t j = 0; j < count; ++j) {
+      const double q = std::exp(classes[j].log_q);
+      const double element =
+          factor * (classes[j].slope - q * (student ? others_slope : slope_sum));
+      put(One(static_cast<typename L::Scalar>(element)), grad + classes[j].index, 1, true);
+    }
+  }
+  return value;
+}
+
+}  // namespace kernels
+}  // namespace DISTILL_ABI
+}  // namespace distill

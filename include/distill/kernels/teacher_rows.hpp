@@ -1,0 +1,272 @@
+// The call that all losses of a student's class scores with a teacher's share: its checks, the transform of logits, and
+// the loop over rows.
+#pragma once
+
+#include <cstddef>
+#include <type_traits>
+
+#include <distill/core/checks.hpp>
+#include <distill/core/gradient.hpp>
+#include <distill/core/logit_transform.hpp>
+#include <distill/core/options.hpp>
+#include <distill/core/scratch.hpp>
+#include <distill/core/teachers.hpp>
+#include <distill/core/version.hpp>
+#include <distill/core/views.hpp>
+#include <distill/kernels/divergence_row.hpp>
+#include <distill/kernels/rows.hpp>
+#include <distill/kernels/softmax_row.hpp>
+#include <distill/kernels/transform_row.hpp>
+
+namespace distill {
+inline namespace DISTILL_ABI {
+namespace kernels {
+
+/// Stands where a loss has no labels.
+struct NoLabels {
+  static constexpr std::size_t at(std::size_t) { return none; }
+  static constexpr bool is_ignored(std::size_t) { return false; }
+};
+
+template <class Label>
+struct RowLabels {
+  LabelsView<Label> labels;
+  std::int64_t ignore_label;
+
+  std::size_t at(std::size_t i) const { return static_cast<std::size_t>(labels.data[i]); }
+  bool is_ignored(std::size_t i) const { return detail::is_ignored(labels.data[i], ignore_label); }
+};
+
+/// Arrays for one row, side by side in the calling thread's scratch memory.
+class ScratchArrays {
+ public:
+  explicit ScratchArrays(std::size_t bytes) : next_(static_cast<char*>(detail::scratch().inputs.reserve(bytes))) {}
+
+  static constexpr std::size_t bytes(std::size_t size) { return (size + 63) / 64 * 64; }
+  template <class T>
+  T* take(std::size_t count) {
+    T* const result = reinterpret_cast<T*>(next_);
+    next_ += bytes(count * sizeof(T));
+    return result;
+  }
+
+ private:
+  char* next_;
+};
+
+/// A row of scores, and what a loss of one row is called with.
+template <class S, class T>
+struct ScoresRow {
+  const S* student;
+  TeacherRows<T> teachers;
+  std::size_t n;
+  std::size_t label;
+
+  // what a row function takes where no gradient is asked for
+  S* no_gradient() const { return nullptr; }
+  T* no_teacher_gradient() const { return nullptr; }
+
+  /// The row with `scores` as its only teacher; it must not outlive them.
+  ScoresRow with(const T* const& scores) const {
+    static constexpr double one = 1;
+    return {student, {&scores, &one, 1}, n, label};
+  }
+};
+
+/// Calls row_loss(row, grad, accumulate) with row i of the scores as they are stored.
+template <class S, class T, class RowLoss>
+double with_stored_row(const S* student, const detail::Teachers<const T>& teachers, std::size_t i, std::size_t n,
+                       std::size_t label, S* grad, bool accumulate, const RowLoss& row_loss) {
+  if (!teachers.is_list()) {
+    const T* const scores = teachers[0].scores.matrix.row(i);
+    const double weight = 1;
+    return row_loss(ScoresRow<S, T>{student, {&scores, &weight, 1}, n, label}, grad, accumulate);
+  }
+  const std::size_t count = teachers.size();
+  ScratchArrays arrays(ScratchArrays::bytes(count * sizeof(T*)) + ScratchArrays::bytes(count * sizeof(double)));
+  const T** const scores = arrays.take<const T*>(count);
+  double* const weights = arrays.take<double>(count);
+  for (std::size_t k = 0; k < count; ++k) {
+    scores[k] = teachers[k].scores.matrix.row(i);
+    weights[k] = teachers[k].weight;
+  }
+  return row_loss(ScoresRow<S, T>{student, {scores, weights, count}, n, label}, grad, accumulate);
+}
+
+/// Calls it with transformed copies of the row, in the type that they are computed in, and a gradient of its own; that
+/// goes back through the transform, and then through finish(z, g, other): what it adds to the loss, and to the gradient g
+/// with respect to the student as stored. z and other are n numbers to work with.
+template <class L, class S, class T, class RowLoss, class Finish>
+double with_transformed_row(const LogitTransform& transform, const S* student,
+                            const detail::Teachers<const T>& teachers, std::size_t i, std::size_t n, std::size_t label,
+                            S* grad, bool accumulate, const RowLoss& row_loss, const Finish& finish) {
+  using C = typename L::Scalar;
+  const std::size_t count = teachers.size();
+  ScratchArrays arrays(ScratchArrays::bytes(count * sizeof(C*)) + ScratchArrays::bytes(count * sizeof(double)) +
+                       (count + 3) * ScratchArrays::bytes(n * sizeof(C)));
+  const C** const scores = arrays.take<const C*>(count);
+  double* const weights = arrays.take<double>(count);
+  C* const z = arrays.take<C>(n);
+  C* const g = arrays.take<C>(n);
+  C* const other = arrays.take<C>(n);
+  TransformRow<L> student_transform(transform, true);
+  student_transform.forward(student, n, z);
+  for (std::size_t k = 0; k < count; ++k) {
+    C* const t = arrays.take<C>(n);
+    weights[k] = teachers[k].weight;
+    scores[k] = t;
+    if (weights[k] == 0) continue;
+    TransformRow<L> teacher_transform(transform, teachers[k].scores.kind == ScoreKind::logits);
+    teacher_transform.forward(teachers[k].scores.matrix.row(i), n, t);
+  }
+  double loss = row_loss(ScoresRow<C, C>{z, {scores, weights, count}, n, label}, grad ? g : nullptr, false);
+  if (grad) student_transform.backward(z, n, g);
+  loss += finish(z, grad ? g : nullptr, other);
+  if (grad) put_row<L>(g, n, grad, accumulate);
+  return loss;
+}
+
+/// For losses that know one teacher: calls row_loss(teacher's scores, weight, grad, accumulate) for each.
+template <class S, class T, class Grad, class RowLoss>
+double for_each_teacher(const ScoresRow<S, T>& row, Grad* grad, bool accumulate, const RowLoss& row_loss) {
+  double loss = 0;
+  for (std::size_t k = 0; k < row.teachers.count; ++k) {
+    const double weight = row.teachers.weights[k];
+    if (weight == 0) continue;
+    loss += weight * row_loss(row.teachers.scores[k], weight, grad, accumulate);
+    accumulate = true;
+  }
+  for (std::size_t j = 0; grad && !accumulate && j < row.n; ++j) detail::store_scalar(grad + j, 0.0);
+  return loss;
+}
+
+/// Calls row_loss(student, teacher, grad, accumulate) with the row; where classes are masked by -infinity in both, with a
+/// copy that has 0 there, so that they do not count.
+template <class L, class S, class T, class RowLoss>
+double unmasked_row(const S* student, const T* teacher, std::size_t n, S* grad, bool accumulate,
+                    const RowLoss& row_loss) {
+  using C = typename L::Scalar;
+  const auto is_masked = [](const auto* x) { return detail::load_scalar<C>(x) == -infinity<C>; };
+  std::size_t first = 0;
+  while (first < n && !(is_masked(student + first) && is_masked(teacher + first))) ++first;
+  if (first == n) return row_loss(student, teacher, grad, accumulate);
+  C* const s = static_cast<C*>(detail::scratch().rows.reserve(3 * n * sizeof(C)));
+  C *const t = s + n, *const g = t + n;
+  for (std::size_t j = 0; j < n; ++j) {
+    const bool both = is_masked(student + j) && is_masked(teacher + j);
+    s[j] = both ? C(0) : detail::load_scalar<C>(student + j);
+    t[j] = both ? C(0) : detail::load_scalar<C>(teacher + j);
+  }
+  const C *const read_s = s, *const read_t = t;
+  const double loss = row_loss(read_s, read_t, grad ? g : nullptr, false);
+  if (grad) put_row<L>(g, n, grad, accumulate);
+  return loss;
+}
+
+/// `row_loss(row, factor, grad, accumulate)` returns the loss of a row and writes its gradient times `factor`.
+///
+/// `one_by_one`: it takes the teachers of a list one after the other, so that grad must not be the student's memory.
+template <bool one_by_one, class L, class Loss, class S, class T, class Labels, class G, class RowLoss>
+double reduce_teacher_rows(const Loss& loss, std::size_t terms, const MatrixView<const S>& student,
+                           const detail::Teachers<const T>& teachers, const Labels& labels,
+                           const GradientTarget<MatrixView<G>>& grad, const RowOptions& options,
+                           const RowLoss& row_loss) {
+  return reduce_rows(
+      {student.rows, student.cols, terms}, grad, options, loss.reduction, loss.weight,
+      [&](std::size_t i) { return labels.is_ignored(i); },
+      [&](std::size_t i, double factor) {
+        G* const grad_row = grad.view.data ? grad.view.row(i) : nullptr;
+        const auto bound = [&](const auto& row, auto* g, bool accumulate) { return row_loss(row, factor, g, accumulate); };
+        if (loss.logits.is_identity() && !(one_by_one && teachers.is_list())) {
+          return with_stored_row<G>(student.row(i), teachers, i, student.cols, labels.at(i), grad_row, grad.accumulate,
+                                    bound);
+        }
+        return with_transformed_row<L, G>(loss.logits, student.row(i), teachers, i, student.cols, labels.at(i), grad_row,
+                                          grad.accumulate, bound,
+                                          [](const auto*, const auto*, const auto*) { return 0.0; });
+      });
+}
+
+}  // namespace kernels
+
+namespace detail {
+
+/// What a call of a loss with a teacher was given, checked.
+template <class S, class T, class G>
+struct TeacherCall {
+  MatrixView<const S> student;
+  Teachers<const T> teachers;
+  GradientTarget<MatrixView<G>> grad;
+};
+
+template <class Loss, class Student, class Teacher, class Grad>
+auto checked_call(const char* who, const Loss& loss, const Student& student_scores, const Teacher& teacher_scores,
+                  Grad&& gradient, const RowOptions& options) {
+  const auto student = read_only(as_matrix(student_scores));
+  const auto teachers = as_teachers(teacher_scores);
+  require_finite(who, "weight", loss.weight);
+  require_transform(who, loss.logits);
+  require_view(who, "student", student);
+  require_teachers(who, teachers, student);
+  const auto grad = checked_gradient(who, student, gradient);
+  for (std::size_t k = 0; k < teachers.size() && grad.view.data; ++k) {
+    require_no_overlap(who, "grad", grad.view, "teacher", teachers[k].scores.matrix, false);
+  }
+  require_weights(who, options.weights, student.rows);
+  using S = std::remove_const_t<std::remove_pointer_t<decltype(student.data)>>;
+  using T = std::remove_const_t<std::remove_pointer_t<decltype(teachers[0].scores.matrix.data)>>;
+  using G = std::remove_pointer_t<decltype(grad.view.data)>;
+  return TeacherCall<S, T, G>{student, teachers, grad};
+}
+
+/// For losses that feel a constant added to a row.
+template <class Teacher>
+void require_logits(const char* who, const Teacher& scores) {
+  const auto teachers = as_teachers(scores);
+  for (std::size_t k = 0; k < teachers.size(); ++k) {
+    if (teachers[k].scores.kind != ScoreKind::logits) fail(who, "teacher holds log-probabilities, expected logits");
+  }
+}
+
+/// The scale of a softened loss.
+template <class Loss>
+double soft_scale(const Loss& loss) {
+  return loss.scale_by_temperature_squared ? loss.temperature * loss.temperature : 1;
+}
+
+/// The entropies of a row's teachers, by their weights.
+template <class L, class S, class T>
+double teacher_entropy(const kernels::ScoresRow<S, T>& row, double temperature) {
+  double entropy = 0;
+  for (std::size_t k = 0; k < row.teachers.count; ++k) {
+    const double weight = row.teachers.weights[k];
+    if (weight != 0) entropy += weight * kernels::entropy_row<L>(row.teachers.scores[k], row.n, temperature);
+  }
+  return entropy;
+}
+
+/// A loss whose rows are a divergence (kernels/divergence.hpp), and `entropy` times the teacher's entropy.
+template <class Loss, class Term, class S, class T, class G>
+double reduce_divergence(const Loss& loss, const Term& term, double entropy, const TeacherCall<S, T, G>& call,
+                         const RowOptions& options) {
+  using L = kernels::Lanes<compute_t<S, T>, kernels::DefaultArch>;
+  const double scale = soft_scale(loss);
+  return kernels::reduce_teacher_rows<false, L>(
+      loss, call.student.cols, call.student, call.teachers, kernels::NoLabels{}, call.grad, options,
+      [&](const auto& row, double factor, auto* grad, bool accumulate) {
+        const double constant = entropy == 0 ? 0 : entropy * teacher_entropy<L>(row, loss.temperature);
+        return scale * (constant + kernels::divergence_row<L>(term, row.student, row.teachers, row.n, loss.temperature,
+                                                              scale * factor, grad, accumulate));
+      });
+}
+
+template <class Loss, class Term, class Student, class Teacher, class Grad>
+double divergence(const char* who, const Loss& loss, const Term& term, const Student& student, const Teacher& teacher,
+                  Grad&& gradient, const RowOptions& options, double entropy = 0) {
+  require_positive_finite(who, "temperature", loss.temperature);
+  return reduce_divergence(loss, term, entropy, checked_call(who, loss, student, teacher, gradient, options), options);
+}
+
+}  // namespace detail
+}  // namespace DISTILL_ABI
+}  // namespace distill

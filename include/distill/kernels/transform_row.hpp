@@ -1,0 +1,129 @@
+// A row of logits through a LogitTransform, and a gradient back through it.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <limits>
+
+#include <distill/core/logit_transform.hpp>
+#include <distill/core/scalar.hpp>
+#include <distill/core/version.hpp>
+#include <distill/kernels/divergence.hpp>
+#include <distill/kernels/exp_stream.hpp>
+#include <distill/kernels/log.hpp>
+#include <distill/kernels/memory.hpp>
+#include <distill/kernels/sum_row.hpp>
+
+namespace distill {
+inline namespace DISTILL_ABI {
+namespace kernels {
+
+template <class L>
+L tanh(L x) {
+  using T = typename L::Scalar;
+  const L two_x = x + x;
+  const auto near = absolute(two_x) < L(T(0.5));
+  const L m = select(near, exp_excess(two_x) + two_x, exp(two_x) - L(T(1)));  // e^2x - 1
+  return select(two_x < L(T(80)), m / (m + L(T(2))), L(T(1)));
+}
+
+/// What a row had before it was standardised.
+struct RowMoments {
+  double mean = 0;
+  double deviation = 0;
+  double divisor = 1;  // of the variance
+};
+
+template <class L>
+class TransformRow {
+  using T = typename L::Scalar;
+
+ public:
+  /// `all`: also scale and cap, which log-probabilities have behind them.
+  TransformRow(const LogitTransform& transform, bool all)
+      : transform_(transform),
+        scale_(all ? transform.scale : 1),
+        cap_(all ? transform.soft_cap : std::numeric_limits<double>::infinity()) {}
+
+  template <class Stored>
+  void forward(const Stored* x, std::size_t n, T* out) {
+    const L scale(static_cast<T>(scale_)), masked(-infinity<T>), cap(static_cast<T>(cap_)),
+        inverse_cap(static_cast<T>(1 / cap_));
+    const bool has_cap = std::isfinite(cap_);
+    for (std::size_t i = 0; i < n; i += L::width) {
+      L z = load_up_to<L>(x + i, n - i, -infinity<T>);
+      const auto is_masked = z <= masked;
+      z = z * scale;
+      if (has_cap) z = cap * tanh(z * inverse_cap);
+      store_up_to(select(is_masked, masked, z), out + i, n - i);
+    }
+    if (transform_.standardize == Standardize::none) return;
+    // masked classes count as the mean: they add nothing to the deviation
+    const double classes = static_cast<double>(sum_row<L>(n, [&](std::size_t i) {
+      return select(load_up_to<L>(out + i, n - i, -infinity<T>) <= masked, L(T(0)), L(T(1)));
+    }));
+    moments_.mean = sum_row<L>(n, [&](std::size_t i) {
+      const L z = load_up_to<L>(out + i, n - i, -infinity<T>);
+      return select(z <= masked, L(T(0)), z);
+    }) / classes;
+    const L mean(static_cast<T>(moments_.mean));
+    const double rest = moments_.mean - static_cast<double>(static_cast<T>(moments_.mean));
+    const double squares = sum_row<L>(n, [&](std::size_t i) {
+      const L z = load_up_to<L>(out + i, n - i, -infinity<T>);
+      const L d = select(z <= masked, L(T(0)), z - mean);
+      return d * d;
+    });
+    moments_.divisor = transform_.standardize == Standardize::unbiased ? classes - 1 : classes;
+    const double variance = squares / moments_.divisor - rest * rest * classes / moments_.divisor;
+    moments_.deviation = moments_.divisor > 0 ? std::sqrt(variance < 0 ? 0 : variance) : 0;
+    // equal logits become zeros; NaN goes through
+    const L factor(static_cast<T>(moments_.deviation == 0 ? 0 : 1 / (moments_.deviation + transform_.epsilon)));
+    const L rest_lanes(static_cast<T>(rest));
+    for (std::size_t i = 0; i < n; i += L::width) {
+      const L z = load_up_to<L>(out + i, n - i, -infinity<T>);
+      store_up_to(select(z <= masked, masked, ((z - mean) - rest_lanes) * factor), out + i, n - i);
+    }
+  }
+
+  /// Turns d loss / d out into d loss / d x, in place.
+  void backward(const T* out, std::size_t n, T* grad) const {
+    const L masked(-infinity<T>), zero(T(0));
+    const auto at = [&](std::size_t i) { return load_up_to<L>(out + i, n - i, -infinity<T>); };
+    const auto gradient = [&](std::size_t i) { return load_up_to<L>(grad + i, n - i, T(0)); };
+    const bool standardised = transform_.standardize != Standardize::none;
+    const double spread = moments_.deviation + transform_.epsilon;
+    double factor = 1, mean = 0, slope = 0;
+    if (standardised) {
+      const double classes =
+          moments_.divisor + (transform_.standardize == Standardize::unbiased ? 1 : 0);
+      factor = moments_.deviation == 0 ? 0 : 1 / spread;
+      mean = sum_row<L>(n, [&](std::size_t i) { return select(at(i) <= masked, zero, gradient(i)); }) / classes;
+      // d deviation / d z = (z - mean) / (divisor deviation), and (z - mean) = out * spread
+      const double dot = sum_row<L>(n, [&](std::size_t i) { return select(at(i) <= masked, zero, at(i) * gradient(i)); });
+      slope = moments_.deviation == 0 ? 0 : dot * spread / (moments_.divisor * moments_.deviation);
+    }
+    const bool has_cap = std::isfinite(cap_);
+    const L factor_lanes(static_cast<T>(factor)), mean_lanes(static_cast<T>(mean)), slope_lanes(static_cast<T>(slope)),
+        scale(static_cast<T>(scale_)), inverse_cap(static_cast<T>(1 / cap_)),
+        spread_lanes(static_cast<T>(standardised ? spread : 1)), center(static_cast<T>(moments_.mean));
+    for (std::size_t i = 0; i < n; i += L::width) {
+      const L z = at(i);
+      L g = gradient(i);
+      if (standardised) g = ((g - mean_lanes) - slope_lanes * z) * factor_lanes;
+      if (has_cap) {
+        const L t = fma(z, spread_lanes, center) * inverse_cap;
+        g = g * (L(T(1)) - t) * (L(T(1)) + t);
+      }
+      store_up_to(select(z <= masked, zero, g * scale), grad + i, n - i);
+    }
+  }
+
+ private:
+  LogitTransform transform_;
+  double scale_, cap_;
+  RowMoments moments_;
+};
+
+}  // namespace kernels
+}  // namespace DISTILL_ABI
+}  // namespace distill

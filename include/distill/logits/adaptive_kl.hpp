@@ -1,0 +1,77 @@
+// Forward and reverse KL, mixed row by row by where student and teacher differ.
+#pragma once
+
+#include <distill/core/checks.hpp>
+#include <distill/core/gradient.hpp>
+#include <distill/core/logit_transform.hpp>
+#include <distill/core/options.hpp>
+#include <distill/core/version.hpp>
+#include <distill/kernels/divergence_row.hpp>
+#include <distill/kernels/head_share.hpp>
+#include <distill/kernels/teacher_rows.hpp>
+
+namespace distill {
+inline namespace DISTILL_ABI {
+
+/// Forward KL learns the classes that the teacher prefers (the head) first, reverse KL the others (the tail); this
+/// weights them by how far apart the two are there:
+///
+///     loss = weight * S / divisor * sum_i w_i (a_i KL(p_i || q_i) + (1 - a_i) KL(q_i || p_i)),    a = head / (head + tail)
+///     tail, head = sum |p - q| over the least probable classes of p that have at most tail_mass together, and over the others
+///     p = softmax(teacher / T), q = softmax(student / T), S = T^2 if scale_by_temperature_squared, else 1
+///
+/// Shapes      as KlDivergence; the teacher may be log_probabilities(x), or several with weights (core/teachers.hpp)
+/// Ranges      temperature > 0 and finite, tail_mass in [0, 1], weight finite; the loss is >= 0 times weight
+/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
+///             exactly the student's memory. The teacher is a constant
+/// Gradient    a_i times KlDivergence's + (1 - a_i) times ReverseKl's; a_i is a constant
+/// Infinities  as KlDivergence and ReverseKl; a direction of weight 0 counts as 0 even where it is infinite
+/// Throws      std::invalid_argument on a parameter out of range and on what KlDivergence throws for; before anything
+///             is written
+/// Accuracy    that of Precision::high
+/// Cost        three reads of student and teacher, one write of grad, a selection among the classes; scratch: six rows
+///             of the computed type
+/// Conventions tail_mass is the authors' 0.5 (1 - mu). Classes of equal p are taken in their order. a = 1/2 where p = q
+/// Paper       Wu, Tao, Wang et al.: Rethinking Kullback-Leibler Divergence in Knowledge Distillation for LLMs, 2024
+///             (arXiv:2404.02657)
+struct AdaptiveKl {
+  double temperature = 1;
+  bool scale_by_temperature_squared = true;
+  double tail_mass = 0.5;
+  double weight = 1;
+  Reduction reduction = Reduction::mean;
+  LogitTransform logits = {};
+
+  template <class Student, class Teacher>
+  double operator()(const Student& student, const Teacher& teacher, const RowOptions& options = {}) const {
+    return (*this)(student, teacher, detail::NoGradient{}, options);
+  }
+
+  template <class Student, class Teacher, class Grad, class = detail::enable_if_not_options<Grad>>
+  double operator()(const Student& student, const Teacher& teacher, Grad&& grad, const RowOptions& options = {}) const {
+    constexpr const char* who = "AdaptiveKl";
+    detail::require_positive_finite(who, "temperature", temperature);
+    detail::require_unit_interval(who, "tail_mass", tail_mass);
+    return compute(detail::checked_call(who, *this, student, teacher, grad, options), options);
+  }
+
+ private:
+  template <class S, class T, class G>
+  double compute(const detail::TeacherCall<S, T, G>& call, const RowOptions& options) const {
+    using L = kernels::Lanes<detail::compute_t<S, T>, kernels::DefaultArch>;
+    const double scale = detail::soft_scale(*this);
+    return kernels::reduce_teacher_rows<true, L>(
+        *this, call.student.cols, call.student, call.teachers, kernels::NoLabels{}, call.grad, options,
+        [&](const auto& row, double factor, auto* grad, bool accumulate) {
+          return kernels::for_each_teacher(row, grad, accumulate, [&](auto* teacher, double w, auto* to, bool add) {
+            const double head = kernels::head_share<L>(row.student, teacher, row.n, temperature, tail_mass);
+            return scale * kernels::divergence_row<L>(kernels::SymmetricKlTerm{head, 1 - head}, row.student,
+                                                      row.with(teacher).teachers, row.n, temperature,
+                                                      scale * w * factor, to, add);
+          });
+        });
+  }
+};
+
+}  // namespace DISTILL_ABI
+}  // namespace distill

@@ -1,0 +1,58 @@
+// Amari's alpha-divergence between softened class scores.
+#pragma once
+
+#include <distill/core/gradient.hpp>
+#include <distill/core/logit_transform.hpp>
+#include <distill/core/options.hpp>
+#include <distill/core/version.hpp>
+#include <distill/kernels/divergence.hpp>
+#include <distill/kernels/teacher_rows.hpp>
+
+namespace distill {
+inline namespace DISTILL_ABI {
+
+/// Amari's alpha-divergence, a path from KL(q || p) (alpha = 0) over four times the squared Hellinger distance (1/2) to
+/// KL(p || q) (alpha = 1) and beyond:
+///
+///     loss = weight * S / divisor * sum_i w_i D(p_i, q_i)
+///     D(p, q) = (sum_j p_j^alpha q_j^(1 - alpha) - 1) / (alpha (alpha - 1))
+///     p = softmax(teacher / T), q = softmax(student / T), S = T^2 if scale_by_temperature_squared, else 1
+///
+/// Shapes      as KlDivergence; the teacher may be log_probabilities(x), or several with weights (core/teachers.hpp)
+/// Ranges      temperature > 0 and finite, alpha finite, weight finite; the loss is >= 0 times weight
+/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
+///             exactly the student's memory. The teacher is a constant
+/// Gradient    weight * w_i / divisor * S / T * q_ij (h_ij - sum_k q_ik h_ik),    h = -(p / q)^alpha / alpha, ln(q / p)
+///             at alpha = 0
+/// Infinities  -infinity in the student where p > 0: loss +infinity if alpha >= 1; in the teacher where q > 0: if alpha
+///             <= 0. The gradient is finite
+/// Throws      std::invalid_argument on a parameter out of range and on what KlDivergence throws for; before anything
+///             is written
+/// Accuracy    that of Precision::high
+/// Cost        two reads of student and teacher, one write of grad; scratch: three rows of the computed type
+/// Conventions alpha as in Minka's and Hernandez-Lobato's D_alpha, and continuous: alpha = 0 and 1 are no special
+///             cases. Amari's own parameter is 2 alpha - 1
+/// Paper       Amari: Differential-Geometrical Methods in Statistics, 1985; for distillation: Wang et al.: AlphaNet,
+///             2021 (arXiv:2102.07954)
+struct AlphaDivergence {
+  double temperature = 1;
+  bool scale_by_temperature_squared = true;
+  double alpha = 0.5;
+  double weight = 1;
+  Reduction reduction = Reduction::mean;
+  LogitTransform logits = {};
+
+  template <class Student, class Teacher>
+  double operator()(const Student& student, const Teacher& teacher, const RowOptions& options = {}) const {
+    return (*this)(student, teacher, detail::NoGradient{}, options);
+  }
+
+  template <class Student, class Teacher, class Grad, class = detail::enable_if_not_options<Grad>>
+  double operator()(const Student& student, const Teacher& teacher, Grad&& grad, const RowOptions& options = {}) const {
+    detail::require_finite("AlphaDivergence", "alpha", alpha);
+    return detail::divergence("AlphaDivergence", *this, kernels::AlphaTerm{alpha}, student, teacher, grad, options);
+  }
+};
+
+}  // namespace DISTILL_ABI
+}  // namespace distill

@@ -1,0 +1,72 @@
+// KL of a yes or no for each class.
+#pragma once
+
+#include <distill/core/checks.hpp>
+#include <distill/core/gradient.hpp>
+#include <distill/core/logit_transform.hpp>
+#include <distill/core/options.hpp>
+#include <distill/core/version.hpp>
+#include <distill/kernels/binary_row.hpp>
+#include <distill/kernels/teacher_rows.hpp>
+
+namespace distill {
+inline namespace DISTILL_ABI {
+
+/// For several labels a sample: each class is a question of its own, softened by a temperature:
+///
+///     loss = weight * S / divisor * sum_i w_i sum_j KL((p_ij, 1 - p_ij) || (q_ij, 1 - q_ij))
+///     p = sigmoid(teacher / T), q = sigmoid(student / T), S = T^2 if scale_by_temperature_squared, else 1
+///
+/// Shapes      as KlDivergence; several teachers may have weights (core/teachers.hpp). Log-probabilities are no logits:
+///             refused
+/// Ranges      temperature > 0 and finite, weight finite; the loss is >= 0 times weight
+/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
+///             exactly the student's memory. The teacher is a constant
+/// Gradient    weight * w_i / divisor * S / T * (q_ij - p_ij)
+/// Infinities  equal infinities contribute 0; an infinity in the student that the teacher lacks makes the loss
+///             +infinity, its gradient is finite; one in the teacher is a certain answer. NaN makes the row's loss NaN,
+///             and the gradient of its class
+/// Throws      std::invalid_argument on a parameter out of range and on what KlDivergence throws for; before anything
+///             is written
+/// Accuracy    that of Precision::high
+/// Cost        one read of student and teacher, one write of grad; two exponentials and two logarithms a class
+/// Conventions mean divides by rows only; per_element by rows and classes
+/// Paper       for multi-label distillation: Yang, Xie, Zong et al.: Multi-Label Knowledge Distillation, 2023
+///             (arXiv:2308.06453)
+struct BinaryKl {
+  double temperature = 1;
+  bool scale_by_temperature_squared = true;
+  double weight = 1;
+  Reduction reduction = Reduction::mean;
+  LogitTransform logits = {};
+
+  template <class Student, class Teacher>
+  double operator()(const Student& student, const Teacher& teacher, const RowOptions& options = {}) const {
+    return (*this)(student, teacher, detail::NoGradient{}, options);
+  }
+
+  template <class Student, class Teacher, class Grad, class = detail::enable_if_not_options<Grad>>
+  double operator()(const Student& student, const Teacher& teacher, Grad&& grad, const RowOptions& options = {}) const {
+    constexpr const char* who = "BinaryKl";
+    detail::require_positive_finite(who, "temperature", temperature);
+    detail::require_logits(who, teacher);
+    return compute(detail::checked_call(who, *this, student, teacher, grad, options), options);
+  }
+
+ private:
+  template <class S, class T, class G>
+  double compute(const detail::TeacherCall<S, T, G>& call, const RowOptions& options) const {
+    using L = kernels::Lanes<detail::compute_t<S, T>, kernels::DefaultArch>;
+    const double scale = detail::soft_scale(*this);
+    return kernels::reduce_teacher_rows<true, L>(
+        *this, call.student.cols, call.student, call.teachers, kernels::NoLabels{}, call.grad, options,
+        [&](const auto& row, double factor, auto* grad, bool accumulate) {
+          return kernels::for_each_teacher(row, grad, accumulate, [&](auto* teacher, double w, auto* to, bool add) {
+            return scale * kernels::binary_row<L>(row.student, teacher, row.n, temperature, scale * w * factor, to, add);
+          });
+        });
+  }
+};
+
+}  // namespace DISTILL_ABI
+}  // namespace distill

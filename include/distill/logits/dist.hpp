@@ -1,0 +1,180 @@
+// Pearson correlation between the probabilities of rows and of classes.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+
+#include <distill/core/checks.hpp>
+#include <distill/core/gradient.hpp>
+#include <distill/core/logit_transform.hpp>
+#include <distill/core/options.hpp>
+#include <distill/core/version.hpp>
+#include <distill/kernels/correlation.hpp>
+#include <distill/kernels/soft_batch.hpp>
+#include <distill/kernels/teacher_rows.hpp>
+
+namespace distill {
+inline namespace DISTILL_ABI {
+
+/// DIST: the student matches the teacher's relations, up to scale and shift, within each row and within each class:
+///
+///     loss = weight * S * (beta * mean_i (1 - r(q_i, p_i)) + gamma * mean_j (1 - r(q_:j, p_:j)))
+///     r(u, v) = u.v / (|u| |v| + epsilon) of the vectors less their means
+///     p = softmax(teacher / T), q = softmax(student / T), S = T^2 if scale_by_temperature_squared, else 1
+///
+/// Shapes      as KlDivergence; the teacher may be log_probabilities(x), or several with weights (core/teachers.hpp)
+/// Ranges      temperature > 0 and finite, beta, gamma and epsilon >= 0 and finite, weight finite; the loss is >= 0
+///             times weight
+/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
+///             exactly the student's memory. The teacher is a constant. The rows' losses of RowOptions are beta S (1 -
+///             r(q_i, p_i)): what classes add belongs to no row
+/// Gradient    through the softmax, with d(1 - r) / du = (r u / |u| - v / |v|) / |u| at epsilon = 0
+/// Infinities  -infinity is probability 0; a row with NaN or +infinity makes its own terms NaN, and with gamma > 0 all
+///             others through the classes. A class or row of equal probabilities is uncorrelated with all: 1, gradient
+///             0; so with one row the classes' part is gamma
+/// Throws      std::invalid_argument on a parameter out of range and on what KlDivergence throws for; before anything
+///             is written
+/// Cost        one read of student and teacher, one write of grad, and some sweeps over scratch: four matrices of the
+///             size of the batch, in the computed type
+/// Conventions S = T^2 is mmrazor's and torchdistill's, the authors have T = 1. epsilon = 0 here; mmrazor and the
+///             authors add 1e-8. Row weights count a row as so many. Reduction::sum is the mean times the sum of
+///             weights, per_element is mean: a row and a class are one term each
+/// Paper       Huang, You, Wang, Qian, Xu: Knowledge Distillation from A Stronger Teacher, 2022 (arXiv:2205.10536)
+struct Dist {
+  double temperature = 1;
+  bool scale_by_temperature_squared = true;
+  double beta = 1;
+  double gamma = 1;
+  double epsilon = 0;
+  double weight = 1;
+  Reduction reduction = Reduction::mean;
+  LogitTransform logits = {};
+
+  template <class Student, class Teacher>
+  double operator()(const Student& student, const Teacher& teacher, const RowOptions& options = {}) const {
+    return (*this)(student, teacher, detail::NoGradient{}, options);
+  }
+
+  template <class Student, class Teacher, class Grad, class = detail::enable_if_not_options<Grad>>
+  double operator()(const Student& student, const Teacher& teacher, Grad&& grad, const RowOptions& options = {}) const {
+    constexpr const char* who = "Dist";
+    detail::require_positive_finite(who, "temperature", temperature);
+    detail::require_nonnegative_finite(who, "beta", beta);
+    detail::require_nonnegative_finite(who, "gamma", gamma);
+    detail::require_nonnegative_finite(who, "epsilon", epsilon);
+    return compute(detail::checked_call(who, *this, student, teacher, grad, options), options);
+  }
+
+ private:
+  /// A variance of less, relative to the mean's square, is the rounding of a constant.
+  static constexpr double rounding = 1e-28;
+
+  template <class S, class T, class G>
+  double compute(const detail::TeacherCall<S, T, G>& call, const RowOptions& options) const {
+    using L = kernels::Lanes<detail::compute_t<S, T>, kernels::DefaultArch>;
+    const double scale = detail::soft_scale(*this);
+    return kernels::reduce_soft_batch<L>(
+        *this, call, options, [&](std::size_t) { return 8 * call.student.cols; },
+        [&](const auto& batch, double factor, double* losses, auto* gradient, double* work) {
+          double value = 0;
+          if (beta != 0) value += between_rows(batch, beta * scale, factor, losses, gradient);
+          if (gamma != 0) value += between_classes(batch, gamma * scale, factor, gradient, work);
+          return value;
+        });
+  }
+
+  /// scale times the mean over rows
+  template <class Batch, class C>
+  double between_rows(const Batch& batch, double scale, double factor, double* losses, C* gradient) const {
+    const std::size_t n = batch.cols;
+    const double mean = 1 / static_cast<double>(n);
+    kernels::for_each_row(batch.rows, n, batch.executor, [&](std::size_t i) {
+      const auto *q = batch.q(i), *p = batch.p(i);
+      double uu = 0, vv = 0, uv = 0, gap = 0, q_mean = 0, p_mean = 0;
+      for (std::size_t j = 0; j < n; ++j) {
+        q_mean += static_cast<double>(q[j]);
+        p_mean += static_cast<double>(p[j]);
+      }
+      q_mean *= mean;
+      p_mean *= mean;
+      const auto u = [&](std::size_t j) { return static_cast<double>(q[j]) - q_mean; };
+      const auto v = [&](std::size_t j) { return static_cast<double>(p[j]) - p_mean; };
+      for (std::size_t j = 0; j < n; ++j) {
+        uu += u(j) * u(j);
+        vv += v(j) * v(j);
+        uv += u(j) * v(j);
+      }
+      if (uu <= rounding * static_cast<double>(n) * q_mean * q_mean) uu = 0;
+      if (vv <= rounding * static_cast<double>(n) * p_mean * p_mean) vv = 0;
+      const double u_scale = 1 / std::sqrt(uu), v_scale = 1 / std::sqrt(vv);
+      for (std::size_t j = 0; j < n; ++j) {
+        const double d = u(j) * u_scale - v(j) * v_scale;
+        gap += d * d;
+      }
+      const kernels::CorrelationDistance r(uu, vv, uv, gap, epsilon);
+      losses[i] = scale * r.distance;
+      const double own = factor * scale * batch.weights[i];
+      for (std::size_t j = 0; gradient && j < n; ++j) {
+        gradient[i * n + j] += static_cast<C>(own * (r.along_u * u(j) + r.along_v * v(j)));
+      }
+    });
+    double sum = 0;
+    for (std::size_t i = 0; i < batch.rows; ++i) sum += batch.weights[i] * losses[i];
+    return sum / batch.total_weight;
+  }
+
+  /// scale times the mean over classes; rows that weigh more count as more rows
+  template <class Batch, class C>
+  double between_classes(const Batch& batch, double scale, double factor, C* gradient, double* work) const {
+    const std::size_t n = batch.cols;
+    for (std::size_t j = 0; j < 8 * n; ++j) work[j] = 0;
+    double *q_mean = work, *p_mean = work + n, *uu = work + 2 * n, *vv = work + 3 * n, *uv = work + 4 * n,
+           *gap = work + 5 * n, *along_u = work + 6 * n, *along_v = work + 7 * n;
+    const auto each = [&](const auto& body) {
+      for (std::size_t i = 0; i < batch.rows; ++i) {
+        const auto *q = batch.q(i), *p = batch.p(i);
+        for (std::size_t j = 0; j < n; ++j) body(i, j, static_cast<double>(q[j]), static_cast<double>(p[j]));
+      }
+    };
+    each([&](std::size_t i, std::size_t j, double q, double p) {
+      q_mean[j] += batch.weights[i] / batch.total_weight * q;
+      p_mean[j] += batch.weights[i] / batch.total_weight * p;
+    });
+    each([&](std::size_t i, std::size_t j, double q, double p) {
+      const double u = q - q_mean[j], v = p - p_mean[j], w = batch.weights[i];
+      uu[j] += w * u * u;
+      vv[j] += w * v * v;
+      uv[j] += w * u * v;
+    });
+    const double tiny = batch.total_weight * rounding;
+    for (std::size_t j = 0; j < n; ++j) {
+      if (uu[j] <= tiny * q_mean[j] * q_mean[j]) uu[j] = 0;
+      if (vv[j] <= tiny * p_mean[j] * p_mean[j]) vv[j] = 0;
+      along_u[j] = 1 / std::sqrt(uu[j]);
+      along_v[j] = 1 / std::sqrt(vv[j]);
+    }
+    each([&](std::size_t i, std::size_t j, double q, double p) {
+      const double d = (q - q_mean[j]) * along_u[j] - (p - p_mean[j]) * along_v[j];
+      gap[j] += batch.weights[i] * d * d;
+    });
+    double sum = 0;
+    for (std::size_t j = 0; j < n; ++j) {
+      const kernels::CorrelationDistance r(uu[j], vv[j], uv[j], gap[j], epsilon);
+      sum += r.distance;
+      along_u[j] = r.along_u;
+      along_v[j] = r.along_v;
+    }
+    // of the loss times the batch's weight
+    const double own = factor * scale * batch.total_weight / static_cast<double>(n);
+    if (gradient) {
+      each([&](std::size_t i, std::size_t j, double q, double p) {
+        gradient[i * n + j] += static_cast<C>(own * batch.weights[i] *
+                                              (along_u[j] * (q - q_mean[j]) + along_v[j] * (p - p_mean[j])));
+      });
+    }
+    return scale * sum / static_cast<double>(n);
+  }
+};
+
+}  // namespace DISTILL_ABI
+}  // namespace distill

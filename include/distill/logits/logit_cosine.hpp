@@ -1,0 +1,66 @@
+// The angle between class scores.
+#pragma once
+
+#include <distill/core/checks.hpp>
+#include <distill/core/gradient.hpp>
+#include <distill/core/logit_transform.hpp>
+#include <distill/core/options.hpp>
+#include <distill/core/version.hpp>
+#include <distill/kernels/feature_row.hpp>
+#include <distill/kernels/teacher_rows.hpp>
+
+namespace distill {
+inline namespace DISTILL_ABI {
+
+/// Cosine distance of the logits themselves, no softmax; a temperature would change nothing:
+///
+///     loss = weight / divisor * sum_i w_i (1 - cos(student_i, teacher_i))
+///
+/// Shapes      as KlDivergence; several teachers may have weights (core/teachers.hpp). Log-probabilities are no logits:
+///             refused
+/// Ranges      weight finite; the loss is from 0 to 2 times weight
+/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
+///             exactly the student's memory. The teacher is a constant
+/// Gradient    weight * w_i / divisor * (a_ij cos_i - b_ij) / |student_i|, a and b the rows divided by their lengths
+/// Infinities  a class of -infinity in both contributes 0; a row with another infinity or NaN has a loss and gradient
+///             of NaN. A row of zeros is at right angles to all others: loss 1, gradient 0
+/// Throws      std::invalid_argument on a parameter out of range and on what KlDivergence throws for; before anything
+///             is written
+/// Cost        four reads of student and teacher, from cache, one write of grad; scratch: none but for masked classes
+///             and transforms
+/// Conventions no epsilon. per_element is mean: a row is one term
+struct LogitCosine {
+  double weight = 1;
+  Reduction reduction = Reduction::mean;
+  LogitTransform logits = {};
+
+  template <class Student, class Teacher>
+  double operator()(const Student& student, const Teacher& teacher, const RowOptions& options = {}) const {
+    return (*this)(student, teacher, detail::NoGradient{}, options);
+  }
+
+  template <class Student, class Teacher, class Grad, class = detail::enable_if_not_options<Grad>>
+  double operator()(const Student& student, const Teacher& teacher, Grad&& grad, const RowOptions& options = {}) const {
+    constexpr const char* who = "LogitCosine";
+    detail::require_logits(who, teacher);
+    return compute(detail::checked_call(who, *this, student, teacher, grad, options), options);
+  }
+
+ private:
+  template <class S, class T, class G>
+  double compute(const detail::TeacherCall<S, T, G>& call, const RowOptions& options) const {
+    using L = kernels::Lanes<detail::compute_t<S, T>, kernels::DefaultArch>;
+    return kernels::reduce_teacher_rows<true, L>(
+        *this, 1, call.student, call.teachers, kernels::NoLabels{}, call.grad, options,
+        [&](const auto& row, double factor, auto* grad, bool accumulate) {
+          return kernels::for_each_teacher(row, grad, accumulate, [&](auto* teacher, double w, auto* to, bool add) {
+            return kernels::unmasked_row<L>(row.student, teacher, row.n, to, add, [&](auto* s, auto* t, auto* g, bool more) {
+              return kernels::cosine_row<L>(s, t, row.n, w * factor, g, more);
+            });
+          });
+        });
+  }
+};
+
+}  // namespace DISTILL_ABI
+}  // namespace distill

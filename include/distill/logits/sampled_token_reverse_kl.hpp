@@ -1,0 +1,142 @@
+// Reverse KL estimated from the tokens that the student itself sampled.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <type_traits>
+
+#include <distill/core/checks.hpp>
+#include <distill/core/gradient.hpp>
+#include <distill/core/options.hpp>
+#include <distill/core/scalar.hpp>
+#include <distill/core/version.hpp>
+#include <distill/core/views.hpp>
+#include <distill/kernels/cross_entropy_row.hpp>
+#include <distill/kernels/rows.hpp>
+
+namespace distill {
+inline namespace DISTILL_ABI {
+
+/// Tokens that a student sampled, and what is known about them; all of one number a row. Made by sampled_tokens().
+template <class Label, class T>
+struct SampledTokensView {
+  LabelsView<Label> tokens;
+  MatrixView<T> teacher_log_probabilities;   ///< 1 x rows: log p(token)
+  MatrixView<T> sampling_log_probabilities;  ///< 1 x rows: log q(token) when it was sampled; null: as it is now
+};
+
+/// `loss(student, sampled_tokens(tokens, teacher_log_probabilities), grad)`; the vectors are anything contiguous with
+/// data() and size().
+template <class Tokens, class LogProbabilities>
+auto sampled_tokens(const Tokens& tokens, const LogProbabilities& teacher) {
+  const auto labels = as_labels(tokens);
+  const auto p = detail::read_only(detail::as_row(teacher));
+  using T = std::remove_pointer_t<decltype(p.data)>;
+  return SampledTokensView<std::remove_const_t<std::remove_pointer_t<decltype(labels.data)>>, T>{
+      labels, p, MatrixView<T>{nullptr, p.rows, p.cols}};
+}
+template <class Tokens, class LogProbabilities>
+auto sampled_tokens(const Tokens& tokens, const LogProbabilities& teacher, const LogProbabilities& sampling) {
+  auto view = sampled_tokens(tokens, teacher);
+  view.sampling_log_probabilities = detail::read_only(detail::as_row(sampling));
+  return view;
+}
+
+/// On-policy distillation by policy gradient: the reverse KL divergence KL(q || p) at one sampled token a row, r, weighs
+/// how much less probable the token is to become:
+///
+///     loss = weight / divisor * sum_i w_i L_i,    L = max(r ratio, r clip(ratio, 1 - ratio_clip, 1 + ratio_clip))
+///     r = clip(ln q(token) - ln p(token), -log_ratio_clip, log_ratio_clip), a constant for the gradient
+///     ratio = q(token) / q_sampling(token), 1 without sampling log-probabilities;    q = softmax(student)
+///
+/// Shapes      student, grad: rows x cols of logits, float, double, half or bfloat16; tokens: rows integers from 0 to
+///             cols - 1, or ignore_label; teacher_log_probabilities and sampling_log_probabilities: rows numbers
+/// Ranges      log_ratio_clip and ratio_clip > 0, infinity for none; weight finite. The loss may be negative: its mean
+///             over tokens sampled from q is the divergence
+/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
+///             exactly the student's memory
+/// Gradient    weight * w_i / divisor * r ratio ([j = token_i] - q_ij), 0 where the ratio's clip is what counts: its mean
+///             over tokens sampled from q is the gradient of the divergence, less its baseline
+/// Infinities  a teacher's log-probability of -infinity gives r = log_ratio_clip, and +infinity with a gradient of 0 if
+///             that is none. NaN makes its row NaN
+/// Throws      std::invalid_argument on a token or parameter out of range, sizes that differ, and what CrossEntropy throws
+///             for; before anything is written
+/// Cost        one read of student, one write of grad; scratch: one row of the computed type
+/// Conventions the clip of the ratio is PPO's. At temperature 1, as tokens are sampled from q
+/// Paper       Gu, Dong, Wei, Huang: MiniLLM, 2024 (arXiv:2306.08543); clip: Schulman et al.: PPO, 2017 (arXiv:1707.06347)
+struct SampledTokenReverseKl {
+  double log_ratio_clip = std::numeric_limits<double>::infinity();
+  double ratio_clip = std::numeric_limits<double>::infinity();
+  double weight = 1;
+  Reduction reduction = Reduction::mean;
+  std::int64_t ignore_label = -100;
+
+  template <class Student, class Label, class T>
+  double operator()(const Student& student, const SampledTokensView<Label, T>& tokens,
+                    const RowOptions& options = {}) const {
+    return (*this)(student, tokens, detail::NoGradient{}, options);
+  }
+
+  template <class Student, class Label, class T, class Grad, class = detail::enable_if_not_options<Grad>>
+  double operator()(const Student& student_scores, const SampledTokensView<Label, T>& tokens, Grad&& gradient,
+                    const RowOptions& options = {}) const {
+    constexpr const char* who = "SampledTokenReverseKl";
+    const auto student = detail::read_only(as_matrix(student_scores));
+    if (!(log_ratio_clip > 0)) detail::fail(who, "log_ratio_clip is ", log_ratio_clip, ", expected a positive number");
+    if (!(ratio_clip > 0)) detail::fail(who, "ratio_clip is ", ratio_clip, ", expected a positive number");
+    detail::require_finite(who, "weight", weight);
+    detail::require_view(who, "student", student);
+    detail::require_labels(who, tokens.tokens, student.rows, student.cols, ignore_label);
+    require_vector(who, "teacher_log_probabilities", tokens.teacher_log_probabilities, student.rows);
+    if (tokens.sampling_log_probabilities.data) {
+      require_vector(who, "sampling_log_probabilities", tokens.sampling_log_probabilities, student.rows);
+    }
+    const auto grad = detail::checked_gradient(who, student, gradient);
+    detail::require_weights(who, options.weights, student.rows);
+    return compute(student, tokens, grad, options);
+  }
+
+ private:
+  template <class T>
+  static void require_vector(const char* who, const char* name, const MatrixView<T>& vector, std::size_t rows) {
+    if (vector.cols != rows) detail::fail(who, name, " has ", vector.cols, " entries, student has ", rows, " rows");
+    if (rows != 0) detail::require_view(who, name, vector);
+  }
+
+  template <class S, class Label, class T, class G>
+  double compute(const MatrixView<S>& student, const SampledTokensView<Label, T>& tokens,
+                 const GradientTarget<MatrixView<G>>& grad, const RowOptions& options) const {
+    using L = kernels::Lanes<detail::compute_t<S>, kernels::DefaultArch>;
+    return kernels::reduce_rows(
+        {student.rows, student.cols, 1}, grad, options, reduction, weight,
+        [&](std::size_t i) { return detail::is_ignored(tokens.tokens.data[i], ignore_label); },
+        [&](std::size_t i, double factor) {
+          const auto token = static_cast<std::size_t>(tokens.tokens.data[i]);
+          const std::size_t n = student.cols;
+          // -ln q, and its gradient times what it turns out to be worth
+          const double log_q = -kernels::cross_entropy_row<L, G>(student.row(i), n, token, 0, 1, nullptr, false);
+          const double log_p = detail::load_scalar<double>(tokens.teacher_log_probabilities.data + i);
+          const double r = clipped(log_q - log_p, -log_ratio_clip, log_ratio_clip);
+          double ratio = 1;
+          if (tokens.sampling_log_probabilities.data) {
+            ratio = std::exp(log_q - detail::load_scalar<double>(tokens.sampling_log_probabilities.data + i));
+          }
+          const double bounded = clipped(ratio, 1 - ratio_clip, 1 + ratio_clip);
+          const bool is_clipped = r * bounded > r * ratio;
+          if (grad.view.data) {
+            const double slope = is_clipped || std::isinf(r) ? 0 : -r * ratio * factor;
+            kernels::cross_entropy_row<L, G>(student.row(i), n, token, 0, slope, grad.view.row(i), grad.accumulate);
+          }
+          return is_clipped ? r * bounded : r * ratio;
+        });
+  }
+
+  /// NaN stays NaN.
+  static double clipped(double x, double low, double high) { return x < low ? low : x > high ? high : x; }
+};
+
+}  // namespace DISTILL_ABI
+}  // namespace distill

@@ -1,0 +1,55 @@
+// KL(student || mixture of student and teacher).
+#pragma once
+
+#include <distill/core/gradient.hpp>
+#include <distill/core/logit_transform.hpp>
+#include <distill/core/options.hpp>
+#include <distill/core/version.hpp>
+#include <distill/kernels/divergence.hpp>
+#include <distill/kernels/teacher_rows.hpp>
+
+namespace distill {
+inline namespace DISTILL_ABI {
+
+/// Kullback-Leibler divergence of a mixture from the student: finite, with a bounded gradient, wherever the teacher's
+/// probabilities vanish:
+///
+///     loss = weight * S / divisor * sum_i w_i KL(q_i || m_i),    m = (1 - skew) p + skew q
+///     p = softmax(teacher / T), q = softmax(student / T), S = T^2 if scale_by_temperature_squared, else 1
+///
+/// Shapes      as KlDivergence; the teacher may be log_probabilities(x), or several with weights (core/teachers.hpp)
+/// Ranges      temperature > 0 and finite, skew in [0, 1], weight finite; the loss is >= 0 times weight
+/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
+///             exactly the student's memory. The teacher is a constant
+/// Gradient    weight * w_i / divisor * S / T * q_ij (h_ij - sum_k q_ik h_ik),    h = ln(q / m) - skew q / m
+/// Infinities  skew > 0: none of -infinity makes the loss infinite; skew = 0: as ReverseKl
+/// Throws      std::invalid_argument on a parameter out of range and on what KlDivergence throws for; before anything
+///             is written
+/// Accuracy    that of Precision::high
+/// Cost        two reads of student and teacher, one write of grad; scratch: three rows of the computed type
+/// Conventions skew is the student's share (DistiLLM's lam)
+/// Paper       Ko, Kim, Chen, Yun: DistiLLM, 2024 (arXiv:2402.03898)
+struct SkewedReverseKl {
+  double temperature = 1;
+  bool scale_by_temperature_squared = true;
+  double skew = 0.1;
+  double weight = 1;
+  Reduction reduction = Reduction::mean;
+  LogitTransform logits = {};
+
+  template <class Student, class Teacher>
+  double operator()(const Student& student, const Teacher& teacher, const RowOptions& options = {}) const {
+    return (*this)(student, teacher, detail::NoGradient{}, options);
+  }
+
+  template <class Student, class Teacher, class Grad, class = detail::enable_if_not_options<Grad>>
+  double operator()(const Student& student, const Teacher& teacher, Grad&& grad, const RowOptions& options = {}) const {
+    constexpr const char* who = "SkewedReverseKl";
+    detail::require_unit_interval(who, "skew", skew);
+    if (skew == 0) return detail::divergence(who, *this, kernels::ReverseKlTerm{}, student, teacher, grad, options);
+    return detail::divergence(who, *this, kernels::SkewedReverseKlTerm{skew}, student, teacher, grad, options);
+  }
+};
+
+}  // namespace DISTILL_ABI
+}  // namespace distill

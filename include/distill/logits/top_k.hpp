@@ -1,0 +1,253 @@
+// Divergences from a teacher of whom only the k most probable classes are known, as inference engines return them.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <type_traits>
+
+#include <distill/core/checks.hpp>
+#include <distill/core/gradient.hpp>
+#include <distill/core/options.hpp>
+#include <distill/core/scratch.hpp>
+#include <distill/core/version.hpp>
+#include <distill/core/views.hpp>
+#include <distill/kernels/divergence.hpp>
+#include <distill/kernels/rows.hpp>
+#include <distill/kernels/sparse_row.hpp>
+
+namespace distill {
+inline namespace DISTILL_ABI {
+
+/// The k classes a row that a teacher holds, in any order, and their log-probabilities; both rows x k. An entry of
+/// -infinity is a class that the teacher gives probability 0.
+template <class Index, class T>
+struct SparseTeacherView {
+  MatrixView<Index> indices;
+  MatrixView<T> log_probabilities;
+};
+
+/// `top_k(student, sparse_teacher(indices, log_probabilities), grad)`
+template <class Indices, class LogProbabilities>
+auto sparse_teacher(const Indices& indices, const LogProbabilities& log_probabilities) {
+  const auto i = detail::read_only(as_matrix(indices));
+  const auto p = detail::read_only(as_matrix(log_probabilities));
+  return SparseTeacherView<std::remove_pointer_t<decltype(i.data)>, std::remove_pointer_t<decltype(p.data)>>{i, p};
+}
+
+namespace detail {
+
+/// Sizes, and every index of every row that counts: in range and only once.
+template <class Index, class T>
+void require_sparse_teacher(const char* who, const SparseTeacherView<Index, T>& teacher, std::size_t rows,
+                            std::size_t cols, const float* weights) {
+  const MatrixView<Index>& indices = teacher.indices;
+  static_assert(std::is_integral_v<std::remove_const_t<Index>>, "distill: the teacher's indices are integers");
+  if (indices.rows != rows) fail(who, "indices has ", indices.rows, " rows, student has ", rows);
+  if (indices.cols == 0 || indices.cols > cols) {
+    fail(who, "indices has ", indices.cols, " columns, expected 1 to the student's ", cols);
+  }
+  if (rows != 0 && indices.data == nullptr) fail(who, "indices is null, expected ", rows, " x ", indices.cols);
+  if (indices.row_stride < indices.cols) {
+    fail(who, "indices has a row stride of ", indices.row_stride, ", expected at least its ", indices.cols, " columns");
+  }
+  require_view(who, "log_probabilities", teacher.log_probabilities);
+  require_same_shape(who, "log_probabilities", teacher.log_probabilities, "indices", indices);
+  auto* const seen = static_cast<std::size_t*>(scratch().classes.reserve(indices.cols * sizeof(std::size_t)));
+  for (std::size_t i = 0; i < rows; ++i) {
+    if (weights && weights[i] == 0) continue;
+    for (std::size_t j = 0; j < indices.cols; ++j) {
+      const Index index = indices.row(i)[j];
+      if (index < Index{0} || static_cast<std::size_t>(index) >= cols) {
+        fail(who, "indices[", i, ", ", j, "] is ", +index, ", expected 0 to ", cols - 1);
+      }
+      seen[j] = static_cast<std::size_t>(index);
+    }
+    std::sort(seen, seen + indices.cols);
+    const std::size_t* const twice = std::adjacent_find(seen, seen + indices.cols);
+    if (twice != seen + indices.cols) fail(who, "indices holds class ", *twice, " twice in row ", i);
+  }
+}
+
+template <class Loss, class Term, class S, class Index, class T, class G>
+double reduce_top_k(const Loss& loss, const Term& term, double linear, const MatrixView<const S>& student,
+                    const SparseTeacherView<Index, T>& teacher, const GradientTarget<MatrixView<G>>& grad,
+                    const RowOptions& options) {
+  using L = kernels::Lanes<compute_t<S>, kernels::DefaultArch>;
+  const double scale = loss.scale_by_temperature_squared ? loss.temperature * loss.temperature : 1;
+  const std::size_t count = teacher.indices.cols;
+  const kernels::SparseOptions sparse{loss.temperature, loss.teacher_temperature, loss.tail};
+  return kernels::reduce_rows(
+      {student.rows, student.cols, student.cols}, grad, options, loss.reduction, loss.weight,
+      [](std::size_t) { return false; },
+      [&](std::size_t i, double factor) {
+        using Class = kernels::SparseClass;
+        auto* const classes = static_cast<Class*>(scratch().classes.reserve(count * sizeof(Class)));
+        for (std::size_t j = 0; j < count; ++j) {
+          classes[j] = {static_cast<std::size_t>(teacher.indices.row(i)[j]),
+                        load_scalar<double>(teacher.log_probabilities.row(i) + j), 0, 0};
+        }
+        std::sort(classes, classes + count, [](const Class& a, const Class& b) { return a.index < b.index; });
+        return scale * kernels::sparse_row<L, Term, G>(term, linear, student.row(i), student.cols, classes, count,
+                                                       sparse, scale * factor, grad.view.data ? grad.view.row(i) : nullptr,
+                                                       grad.accumulate);
+      });
+}
+
+template <class Loss, class Term, class Student, class Index, class T, class Grad>
+double top_k(const char* who, const Loss& loss, const Term& term, double linear, const Student& student_scores,
+             const SparseTeacherView<Index, T>& teacher, Grad&& gradient, const RowOptions& options) {
+  const auto student = read_only(as_matrix(student_scores));
+  require_positive_finite(who, "temperature", loss.temperature);
+  require_positive_finite(who, "teacher_temperature", loss.teacher_temperature);
+  if (loss.tail < Tail::renormalise_teacher || loss.tail > Tail::truncate) {
+    fail(who, "tail is ", static_cast<int>(loss.tail), ", expected a Tail");
+  }
+  require_finite(who, "weight", loss.weight);
+  require_view(who, "student", student);
+  const auto grad = checked_gradient(who, student, gradient, teacher.log_probabilities);
+  require_weights(who, options.weights, student.rows);
+  require_sparse_teacher(who, teacher, student.rows, student.cols, options.weights);
+  return reduce_top_k(loss, term, linear, student, teacher, grad, options);
+}
+
+}  // namespace detail
+
+/// KL(p || q) from the k classes that a teacher holds:
+///
+///     loss = weight * S / divisor * sum_i w_i KL(p_i || q_i),    q = softmax(student / T), p by `tail`
+///
+/// Shapes      student, grad: rows x cols of logits; teacher: sparse_teacher(indices, log_probabilities), both rows x
+///             k, any k up to cols, any integer type. Scalars: float, double, half or bfloat16; computed in the
+///             student's type, in double over the k classes
+/// Ranges      temperature and teacher_temperature > 0 and finite, weight finite; indices from 0 to cols - 1, each once
+///             a row. teacher_temperature is the one at which the log-probabilities were made; they are softened from
+///             there to temperature. Logits in their place are right where the tail is renormalise_*
+/// Returns     the loss; grad (if passed) receives d loss / d student for all classes, or is added to with
+///             add_to(grad). grad may be exactly the student's memory. The teacher is a constant
+/// Gradient    weight * w_i / divisor * S / T * q_ij (h_ij - sum_k q_ik h_ik), h the divergence's derivative for the
+///             classes that the teacher holds, and for the others: 0 (truncate), that of p = 0 (renormalise_teacher),
+///             that of the bucket (tail_bucket); renormalise_both has no gradient there
+/// Infinities  a student who is certain of one class (logits of 1e4 and beyond) gives a large loss, not an infinite
+///             one; -infinity in the student for a class that the teacher holds gives +infinity, with a finite gradient
+/// Throws      std::invalid_argument on an index out of range or held twice, shapes that differ, and what KlDivergence
+///             throws for; before anything is written
+/// Cost        one read of student, one write of grad, and k classes in double; scratch: one row of the computed type
+///             and k classes. Where the others of the student have less than a quarter of its mass, one more look at
+///             its row
+/// Conventions tail_bucket, the default, is the only tail that is a divergence of what is known and 0 where the student
+///             agrees. distillkit's missing = 'zero' is renormalise_teacher, its 'symmetric_uniform' tail_bucket;
+///             axolotl's KL is truncate with the teacher's probabilities as given (teacher_temperature = temperature)
+///             and divides by entries; NeMo-RL's default is renormalise_both
+/// Paper       Peng et al.: Pre-training Distillation for Large Language Models, 2024 (arXiv:2410.16215); Anshumann et
+///             al.: Sparse Logit Sampling, 2025 (arXiv:2503.16870)
+struct TopKKl {
+  double temperature = 1;
+  double teacher_temperature = 1;
+  Tail tail = Tail::tail_bucket;
+  bool scale_by_temperature_squared = true;
+  double weight = 1;
+  Reduction reduction = Reduction::mean;
+
+  template <class Student, class Index, class T>
+  double operator()(const Student& student, const SparseTeacherView<Index, T>& teacher,
+                    const RowOptions& options = {}) const {
+    return (*this)(student, teacher, detail::NoGradient{}, options);
+  }
+
+  template <class Student, class Index, class T, class Grad, class = detail::enable_if_not_options<Grad>>
+  double operator()(const Student& student, const SparseTeacherView<Index, T>& teacher, Grad&& grad,
+                    const RowOptions& options = {}) const {
+    return detail::top_k("TopKKl", *this, kernels::ForwardKlTerm{}, -1, student, teacher, grad, options);
+  }
+};
+
+/// KL(q || p) from the k classes that a teacher holds.
+///
+///     loss = weight * S / divisor * sum_i w_i KL(q_i || p_i)
+///
+/// Else        as TopKKl
+/// Conventions with renormalise_teacher the loss is +infinity, as the student has mass where the teacher has none;
+///             NeMo-RL's log-probability of -100 there is ReverseKl with a dense teacher
+struct TopKReverseKl {
+  double temperature = 1;
+  double teacher_temperature = 1;
+  Tail tail = Tail::tail_bucket;
+  bool scale_by_temperature_squared = true;
+  double weight = 1;
+  Reduction reduction = Reduction::mean;
+
+  template <class Student, class Index, class T>
+  double operator()(const Student& student, const SparseTeacherView<Index, T>& teacher,
+                    const RowOptions& options = {}) const {
+    return (*this)(student, teacher, detail::NoGradient{}, options);
+  }
+
+  template <class Student, class Index, class T, class Grad, class = detail::enable_if_not_options<Grad>>
+  double operator()(const Student& student, const SparseTeacherView<Index, T>& teacher, Grad&& grad,
+                    const RowOptions& options = {}) const {
+    return detail::top_k("TopKReverseKl", *this, kernels::ReverseKlTerm{}, 1, student, teacher, grad, options);
+  }
+};
+
+/// The generalised Jensen-Shannon divergence from the k classes that a teacher holds.
+///
+///     loss = weight * S / divisor * sum_i w_i (beta KL(p_i || m_i) + (1 - beta) KL(q_i || m_i)),    m = beta p + (1 - beta) q
+///
+/// Else        as TopKKl
+/// Conventions beta is the teacher's share; beta = 0 and 1 are the two KLs, as in JensenShannon
+struct TopKJensenShannon {
+  double temperature = 1;
+  double teacher_temperature = 1;
+  Tail tail = Tail::tail_bucket;
+  double beta = 0.5;
+  bool scale_by_temperature_squared = true;
+  double weight = 1;
+  Reduction reduction = Reduction::mean;
+
+  template <class Student, class Index, class T>
+  double operator()(const Student& student, const SparseTeacherView<Index, T>& teacher,
+                    const RowOptions& options = {}) const {
+    return (*this)(student, teacher, detail::NoGradient{}, options);
+  }
+
+  template <class Student, class Index, class T, class Grad, class = detail::enable_if_not_options<Grad>>
+  double operator()(const Student& student, const SparseTeacherView<Index, T>& teacher, Grad&& grad,
+                    const RowOptions& options = {}) const {
+    constexpr const char* who = "TopKJensenShannon";
+    detail::require_unit_interval(who, "beta", beta);
+    if (beta == 0) return detail::top_k(who, *this, kernels::ForwardKlTerm{}, -1, student, teacher, grad, options);
+    if (beta == 1) return detail::top_k(who, *this, kernels::ReverseKlTerm{}, 1, student, teacher, grad, options);
+    return detail::top_k(who, *this, kernels::JensenShannonTerm{beta}, 0, student, teacher, grad, options);
+  }
+};
+
+/// Total variation distance from the k classes that a teacher holds.
+///
+///     loss = weight * S / divisor * sum_i w_i sum_j |p_ij - q_ij| / 2
+///
+/// Else        as TopKKl
+/// Conventions the half is in it
+struct TopKTotalVariation {
+  double temperature = 1;
+  double teacher_temperature = 1;
+  Tail tail = Tail::tail_bucket;
+  bool scale_by_temperature_squared = true;
+  double weight = 1;
+  Reduction reduction = Reduction::mean;
+
+  template <class Student, class Index, class T>
+  double operator()(const Student& student, const SparseTeacherView<Index, T>& teacher,
+                    const RowOptions& options = {}) const {
+    return (*this)(student, teacher, detail::NoGradient{}, options);
+  }
+
+  template <class Student, class Index, class T, class Grad, class = detail::enable_if_not_options<Grad>>
+  double operator()(const Student& student, const SparseTeacherView<Index, T>& teacher, Grad&& grad,
+                    const RowOptions& options = {}) const {
+    return detail::top_k("TopKTotalVariation", *this, kernels::TotalVariationTerm{}, 0, student, teacher, grad, options);
+  }
+};
+
+}  // namespace DISTILL_ABI
+}  // namespace distill

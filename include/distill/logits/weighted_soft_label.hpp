@@ -1,0 +1,98 @@
+// KD whose rows count less the better the student already knows them.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+#include <distill/core/checks.hpp>
+#include <distill/core/gradient.hpp>
+#include <distill/core/logit_transform.hpp>
+#include <distill/core/options.hpp>
+#include <distill/core/version.hpp>
+#include <distill/core/views.hpp>
+#include <distill/kernels/cross_entropy_row.hpp>
+#include <distill/kernels/divergence_row.hpp>
+#include <distill/kernels/teacher_rows.hpp>
+
+namespace distill {
+inline namespace DISTILL_ABI {
+
+/// Weighted soft labels: the teacher's term of each row weighted by how much worse than the teacher the student knows
+/// the label:
+///
+///     loss = weight * S / divisor * sum_i w_i a_i KL(p_i || q_i),    a_i = 1 - exp(-CE(student_i) / CE(teacher_i))
+///     CE(x) = -ln softmax(x)[label] at temperature 1
+///     p = softmax(teacher / T), q = softmax(student / T), S = T^2 if scale_by_temperature_squared, else 1
+///
+/// Shapes      as KlDivergence; the teacher may be log_probabilities(x), or several with weights (core/teachers.hpp).
+///             labels: rows integers from 0 to cols - 1, or ignore_label: that row counts as of weight 0
+/// Ranges      temperature > 0 and finite, weight finite; the loss is >= 0 times weight; a_i is in [0, 1]
+/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
+///             exactly the student's memory. The teacher is a constant
+/// Gradient    weight * w_i / divisor * a_i S / T * (q_ij - p_ij); a_i is a constant
+/// Infinities  as KlDivergence; a teacher who is certain of the label has a_i = 1, and so has a student who excludes
+///             it. A row of a_i = 0 counts as 0 even where KL is infinite
+/// Throws      std::invalid_argument on a label or parameter out of range and on what KlDivergence throws for; before
+///             anything is written
+/// Accuracy    that of Precision::high
+/// Cost        three reads of student and teacher, one write of grad; scratch: five rows of the computed type
+/// Conventions the published code leaves out the teacher's entropy: subtract_teacher_entropy = false has -sum p ln q in
+///             place of KL, the same gradient; its epsilon of 1e-7 beside CE(teacher) is teacher_epsilon. It adds CE
+///             with the labels: CrossEntropy, with add_to(grad)
+/// Paper       Zhou, Song, Chen et al.: Rethinking Soft Labels for Knowledge Distillation, 2021 (arXiv:2102.00650)
+struct WeightedSoftLabel {
+  double temperature = 2;
+  bool scale_by_temperature_squared = true;
+  bool subtract_teacher_entropy = true;
+  double teacher_epsilon = 0;
+  double weight = 1;
+  Reduction reduction = Reduction::mean;
+  std::int64_t ignore_label = -100;
+  LogitTransform logits = {};
+
+  template <class Student, class Teacher, class Labels>
+  double operator()(const Student& student, const Teacher& teacher, const Labels& labels, const RowOptions& options = {}) const {
+    return (*this)(student, teacher, labels, detail::NoGradient{}, options);
+  }
+
+  template <class Student, class Teacher, class Labels, class Grad, class = detail::enable_if_not_options<Grad>>
+  double operator()(const Student& student, const Teacher& teacher, const Labels& class_labels, Grad&& grad, const RowOptions& options = {}) const {
+    constexpr const char* who = "WeightedSoftLabel";
+    detail::require_positive_finite(who, "temperature", temperature);
+    detail::require_nonnegative_finite(who, "teacher_epsilon", teacher_epsilon);
+    const auto call = detail::checked_call(who, *this, student, teacher, grad, options);
+    const auto labels = as_labels(class_labels);
+    detail::require_labels(who, labels, call.student.rows, call.student.cols, ignore_label);
+    return compute(call, kernels::RowLabels{labels, ignore_label}, options);
+  }
+
+ private:
+  template <class S, class T, class G, class RowLabels>
+  double compute(const detail::TeacherCall<S, T, G>& call, const RowLabels& labels, const RowOptions& options) const {
+    using L = kernels::Lanes<detail::compute_t<S, T>, kernels::DefaultArch>;
+    const double scale = detail::soft_scale(*this);
+    return kernels::reduce_teacher_rows<true, L>(
+        *this, call.student.cols, call.student, call.teachers, labels, call.grad, options,
+        [&](const auto& row, double factor, auto* grad, bool accumulate) {
+          const double student_ce =
+              kernels::cross_entropy_row<L>(row.student, row.n, row.label, 0, 1, row.no_gradient(), false);
+          return kernels::for_each_teacher(row, grad, accumulate, [&](auto* teacher, double w, auto* to, bool add) {
+            const auto one = row.with(teacher);
+            const double teacher_ce =
+                kernels::cross_entropy_row<L>(teacher, row.n, row.label, 0, 1, one.no_teacher_gradient(), false);
+            const double share = share_of(student_ce, teacher_ce + teacher_epsilon);
+            const double constant = subtract_teacher_entropy ? 0 : detail::teacher_entropy<L>(one, temperature);
+            const double divergence =
+                kernels::divergence_row<L>(kernels::ForwardKlTerm{}, row.student, one.teachers, row.n, temperature,
+                                           scale * share * w * factor, to, add);
+            return share == 0 ? 0 : scale * share * (constant + divergence);
+          });
+        });
+  }
+
+  /// 1 - exp(-student / teacher); where both are 0 the student has nothing to learn
+  static double share_of(double student, double teacher) { return student == 0 ? 0 : -std::expm1(-student / teacher); }
+};
+
+}  // namespace DISTILL_ABI
+}  // namespace distill
