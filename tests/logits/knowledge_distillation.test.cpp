@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "support/data.hpp"
-#include "support/golden.hpp"
 #include "support/gradient_check.hpp"
 #include "support/loss_check.hpp"
 #include "support/reference.hpp"
@@ -158,36 +157,5 @@ TEST_CASE("KnowledgeDistillation: the gradient is that of the value") {
         }
       }
     }
-  }
-}
-
-TEST_CASE("KnowledgeDistillation: golden vectors") {
-  for (const nlohmann::json& golden : support::golden_cases("ce_kd.torchdistill")) {
-    CAPTURE(golden.at("name").get<std::string>());
-    const support::GoldenArray student(golden.at("inputs").at("student"));
-    const support::GoldenArray teacher(golden.at("inputs").at("teacher"));
-    const auto labels = golden.at("inputs").at("labels").at("data").get<std::vector<std::int64_t>>();
-    const MatrixView student_view{student.data.data(), student.rows, student.cols};
-    const MatrixView teacher_view{teacher.data.data(), student.rows, student.cols};
-    const nlohmann::json& params = golden.at("params");
-    const auto label_share = params.at("alpha").get<double>();  // there alpha is the labels'
-    const double teacher_share = params.value("beta", 1 - label_share);
-    std::vector<double> grad(student.data.size());
-    const MatrixView grad_view{grad.data(), student.rows, student.cols};
-    double loss;
-    if (label_share == 0) {
-      distill::KlDivergence kl;
-      kl.temperature = params.at("T").get<double>();
-      kl.scale_by_temperature_squared = false;
-      loss = kl(student_view, teacher_view, grad_view);
-    } else {
-      KnowledgeDistillation kd;
-      kd.temperature = params.at("T").get<double>();
-      kd.weight = label_share + teacher_share;
-      kd.alpha = teacher_share / kd.weight;
-      loss = kd(student_view, teacher_view, labels, grad_view);
-    }
-    support::check_golden_loss(golden, loss);
-    support::check_golden_gradient(golden, grad);
   }
 }

@@ -40,6 +40,10 @@ inline constexpr double double_softmax = 1e-14;
 
 /// Golden vectors were made in double by other code and hold about 16 digits; the project promises 9.
 inline constexpr double golden = 1e-9;
+/// ... of code that adds 1e-9 inside logarithms, relative
+inline constexpr double golden_with_epsilon = 1e-6;
+/// ... of code that takes log-probabilities rounded to float for normalised: their sum is off by half a unit of float
+inline constexpr double golden_renormalised = 1e-7;
 
 /// Central differences in long double with a step of 1e-5: truncation 1e-10, rounding 1e-14, relative to the largest
 /// entry.

@@ -44,7 +44,8 @@ inline void require_finite(const char* who, const char* name, double value) {
 }
 
 inline void require_nonnegative_finite(const char* who, const char* name, double value) {
-  if (!(value >= 0) || !std::isfinite(value)) fail(who, name, " is ", value, ", expected a finite number of at least 0");
+  if (!(value >= 0) || !std::isfinite(value))
+    fail(who, name, " is ", value, ", expected a finite number of at least 0");
 }
 
 inline void require_unit_interval(const char* who, const char* name, double value) {

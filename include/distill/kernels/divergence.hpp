@@ -273,9 +273,10 @@ ClassTerm<L> binary_kl(L a, L b) {
   const L near_slope = zero - q * not_p * (exp_excess(u) + u);
   const L far_slope = select(zero < a + b, not_p - not_q, q - p);
   const L slope = select(near, near_slope, far_slope);
-  const L near_value = masked_product(p, log_excess(slope / p)) + masked_product(not_p, log_excess((zero - slope) / not_p));
-  const L far_value = masked_product(p, softplus(zero - b) - softplus(zero - a)) +
-                      masked_product(not_p, softplus(b) - softplus(a));
+  const L near_value =
+      masked_product(p, log_excess(slope / p)) + masked_product(not_p, log_excess((zero - slope) / not_p));
+  const L far_value =
+      masked_product(p, softplus(zero - b) - softplus(zero - a)) + masked_product(not_p, softplus(b) - softplus(a));
   return {select(near, near_value, far_value), slope};
 }
 

@@ -112,7 +112,8 @@ class DivergenceRow {
       target_slope_ += weight * target.slope.value;
     }
     // log p - log q is (t - s - shift) / temperature, in more than the precision of T
-    const double shift = temperature_ * (scalar_log(teacher.sum / student_.sum) + ln_2 * (teacher.offset - student_.offset));
+    const double shift =
+        temperature_ * (scalar_log(teacher.sum / student_.sum) + ln_2 * (teacher.offset - student_.offset));
     const L shift_high(static_cast<T>(shift)),
         shift_low(static_cast<T>(shift - static_cast<double>(static_cast<T>(shift))));
     const L inverse_temperature(static_cast<T>(1 / temperature_));
@@ -298,7 +299,8 @@ double decoupled_row(double target, double rest, const Student* student, Teacher
   };
   DivergenceRow<true, L, ForwardKlTerm, Student, Teacher> row({}, student, teachers, n, temperature, label);
   if (n > 1 && row.compute()) return finish(row);
-  return finish(ExactDivergenceRow<true, L, ForwardKlTerm, Student, Teacher>({}, student, teachers, n, temperature, label));
+  return finish(
+      ExactDivergenceRow<true, L, ForwardKlTerm, Student, Teacher>({}, student, teachers, n, temperature, label));
 }
 
 }  // namespace kernels

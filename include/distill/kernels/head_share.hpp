@@ -36,9 +36,7 @@ double head_share(const S* student, const T* teacher, std::size_t n, double temp
     all += static_cast<double>(classes[j].gap);
   }
   if (!(all > 0)) return all == 0 ? 0.5 : all;  // NaN in the row
-  const auto by_probability = [](const Class& a, const Class& b) {
-    return a.p != b.p ? a.p < b.p : a.index < b.index;
-  };
+  const auto by_probability = [](const Class& a, const Class& b) { return a.p != b.p ? a.p < b.p : a.index < b.index; };
   double mass = 0, tail = 0;  // of the classes known to be in the tail: those before `begin`
   std::size_t begin = 0, end = n;
   while (begin < end) {

@@ -57,7 +57,8 @@ double reduce_soft_batch(const Loss& loss, const detail::TeacherCall<S, T, G>& c
   if (live == 0) return 0;
 
   const bool wants_gradient = call.grad.view.data != nullptr;
-  const std::size_t matrix = ScratchArrays::bytes(live * cols * sizeof(C)), vector = ScratchArrays::bytes(live * sizeof(double));
+  const std::size_t matrix = ScratchArrays::bytes(live * cols * sizeof(C)),
+                    vector = ScratchArrays::bytes(live * sizeof(double));
   ScratchArrays arrays(4 * matrix + 3 * vector + ScratchArrays::bytes(live * sizeof(std::size_t)) +
                        ScratchArrays::bytes(live * sizeof(TransformRow<L>)) +
                        ScratchArrays::bytes(work_size(live) * sizeof(double)));

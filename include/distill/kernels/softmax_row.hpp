@@ -43,7 +43,8 @@ double entropy_row(const Stored* x, std::size_t n, double temperature) {
   using T = typename L::Scalar;
   ExpStream<L> stream(temperature);
   if (n > 1 && is_ordinary_temperature(temperature) && sum_exponentials<L, Stored>(stream, x, n, none, nullptr)) {
-    const L zero(T(0)), offset(static_cast<T>(stream.offset)), log2_sum(static_cast<T>(scalar_log(stream.sum) * log2_e));
+    const L zero(T(0)), offset(static_cast<T>(stream.offset)),
+        log2_sum(static_cast<T>(scalar_log(stream.sum) * log2_e));
     const double sum = sum_row<L>(n, [&](std::size_t i) {
       const Exponent<L> e = exponent(load_up_to<L>(x + i, n - i, -infinity<T>), stream.scale);
       const L power = exp2(e);

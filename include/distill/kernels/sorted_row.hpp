@@ -30,8 +30,8 @@ double sorted_row(const S* student, std::size_t n, double temperature, const T* 
   };
   const auto bytes = [](std::size_t size) { return (size + 63) / 64 * 64; };
   const std::size_t student_bytes = bytes(n * sizeof(C)), teacher_bytes = bytes(teacher_n * sizeof(C));
-  char* memory = static_cast<char*>(
-      detail::scratch().classes.reserve(2 * student_bytes + teacher_bytes + n * sizeof(Ranked)));
+  char* memory =
+      static_cast<char*>(detail::scratch().classes.reserve(2 * student_bytes + teacher_bytes + n * sizeof(Ranked)));
   C* const z = reinterpret_cast<C*>(memory);
   C* const slope = reinterpret_cast<C*>(memory + student_bytes);
   C* const p = reinterpret_cast<C*>(memory + 2 * student_bytes);

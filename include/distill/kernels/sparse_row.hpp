@@ -233,8 +233,7 @@ double sparse_row(const Term& term, double linear, const Student* x, std::size_t
     using One = Lanes<typename L::Scalar, ScalarArch>;
     for (std::size_t j = 0; j < count; ++j) {
       const double q = std::exp(classes[j].log_q);
-      const double element =
-          factor * (classes[j].slope - q * (student ? others_slope : slope_sum));
+      const double element = factor * (classes[j].slope - q * (student ? others_slope : slope_sum));
       put(One(static_cast<typename L::Scalar>(element)), grad + classes[j].index, 1, true);
     }
   }

@@ -176,13 +176,15 @@ double reduce_teacher_rows(const Loss& loss, std::size_t terms, const MatrixView
       [&](std::size_t i) { return labels.is_ignored(i); },
       [&](std::size_t i, double factor) {
         G* const grad_row = grad.view.data ? grad.view.row(i) : nullptr;
-        const auto bound = [&](const auto& row, auto* g, bool accumulate) { return row_loss(row, factor, g, accumulate); };
+        const auto bound = [&](const auto& row, auto* g, bool accumulate) {
+          return row_loss(row, factor, g, accumulate);
+        };
         if (loss.logits.is_identity() && !(one_by_one && teachers.is_list())) {
           return with_stored_row<G>(student.row(i), teachers, i, student.cols, labels.at(i), grad_row, grad.accumulate,
                                     bound);
         }
-        return with_transformed_row<L, G>(loss.logits, student.row(i), teachers, i, student.cols, labels.at(i), grad_row,
-                                          grad.accumulate, bound,
+        return with_transformed_row<L, G>(loss.logits, student.row(i), teachers, i, student.cols, labels.at(i),
+                                          grad_row, grad.accumulate, bound,
                                           [](const auto*, const auto*, const auto*) { return 0.0; });
       });
 }

@@ -62,10 +62,12 @@ class TransformRow {
     const double classes = static_cast<double>(sum_row<L>(n, [&](std::size_t i) {
       return select(load_up_to<L>(out + i, n - i, -infinity<T>) <= masked, L(T(0)), L(T(1)));
     }));
-    moments_.mean = sum_row<L>(n, [&](std::size_t i) {
-      const L z = load_up_to<L>(out + i, n - i, -infinity<T>);
-      return select(z <= masked, L(T(0)), z);
-    }) / classes;
+    moments_.mean = sum_row<L>(n,
+                               [&](std::size_t i) {
+                                 const L z = load_up_to<L>(out + i, n - i, -infinity<T>);
+                                 return select(z <= masked, L(T(0)), z);
+                               }) /
+                    classes;
     const L mean(static_cast<T>(moments_.mean));
     const double rest = moments_.mean - static_cast<double>(static_cast<T>(moments_.mean));
     const double squares = sum_row<L>(n, [&](std::size_t i) {
@@ -94,12 +96,12 @@ class TransformRow {
     const double spread = moments_.deviation + transform_.epsilon;
     double factor = 1, mean = 0, slope = 0;
     if (standardised) {
-      const double classes =
-          moments_.divisor + (transform_.standardize == Standardize::unbiased ? 1 : 0);
+      const double classes = moments_.divisor + (transform_.standardize == Standardize::unbiased ? 1 : 0);
       factor = moments_.deviation == 0 ? 0 : 1 / spread;
       mean = sum_row<L>(n, [&](std::size_t i) { return select(at(i) <= masked, zero, gradient(i)); }) / classes;
       // d deviation / d z = (z - mean) / (divisor deviation), and (z - mean) = out * spread
-      const double dot = sum_row<L>(n, [&](std::size_t i) { return select(at(i) <= masked, zero, at(i) * gradient(i)); });
+      const double dot =
+          sum_row<L>(n, [&](std::size_t i) { return select(at(i) <= masked, zero, at(i) * gradient(i)); });
       slope = moments_.deviation == 0 ? 0 : dot * spread / (moments_.divisor * moments_.deviation);
     }
     const bool has_cap = std::isfinite(cap_);

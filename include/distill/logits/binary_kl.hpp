@@ -62,7 +62,8 @@ struct BinaryKl {
         *this, call.student.cols, call.student, call.teachers, kernels::NoLabels{}, call.grad, options,
         [&](const auto& row, double factor, auto* grad, bool accumulate) {
           return kernels::for_each_teacher(row, grad, accumulate, [&](auto* teacher, double w, auto* to, bool add) {
-            return scale * kernels::binary_row<L>(row.student, teacher, row.n, temperature, scale * w * factor, to, add);
+            return scale *
+                   kernels::binary_row<L>(row.student, teacher, row.n, temperature, scale * w * factor, to, add);
           });
         });
   }

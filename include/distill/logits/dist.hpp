@@ -168,8 +168,8 @@ struct Dist {
     const double own = factor * scale * batch.total_weight / static_cast<double>(n);
     if (gradient) {
       each([&](std::size_t i, std::size_t j, double q, double p) {
-        gradient[i * n + j] += static_cast<C>(own * batch.weights[i] *
-                                              (along_u[j] * (q - q_mean[j]) + along_v[j] * (p - p_mean[j])));
+        gradient[i * n + j] +=
+            static_cast<C>(own * batch.weights[i] * (along_u[j] * (q - q_mean[j]) + along_v[j] * (p - p_mean[j])));
       });
     }
     return scale * sum / static_cast<double>(n);

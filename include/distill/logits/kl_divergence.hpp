@@ -62,7 +62,8 @@ struct KlDivergence {
     const double scale = detail::soft_scale(*this);
     // several teachers share the student's sums there
     if (call.teachers.is_list()) {
-      return detail::reduce_divergence(*this, kernels::ForwardKlTerm{}, subtract_teacher_entropy ? 0 : 1, call, options);
+      return detail::reduce_divergence(*this, kernels::ForwardKlTerm{}, subtract_teacher_entropy ? 0 : 1, call,
+                                       options);
     }
     return kernels::with_precision(kernels::needs_high_precision(precision, temperature), [&](auto chosen) {
       return kernels::reduce_teacher_rows<false, L>(

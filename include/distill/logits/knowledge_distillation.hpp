@@ -82,8 +82,7 @@ struct KnowledgeDistillation {
             const bool accumulate = call.grad.accumulate;
             if (logits.is_identity() && !call.teachers.is_list()) {
               return kernels::with_stored_row<G>(
-                  student, call.teachers, i, n, labels.at(i), grad, accumulate,
-                  [&](const auto& row, G* g, bool add) {
+                  student, call.teachers, i, n, labels.at(i), grad, accumulate, [&](const auto& row, G* g, bool add) {
                     return kernels::distillation_row<exactness, true, L>(row, factors, temperature, factor, g, add);
                   });
             }
@@ -108,8 +107,7 @@ struct KnowledgeDistillation {
     if (alpha == 1) return 0;
     kernels::TransformRow<L> transform({logits.scale, logits.soft_cap}, true);
     transform.forward(student, n, z);
-    const double loss =
-        kernels::cross_entropy_row<L>(z, n, label, 0, (1 - alpha) * factor, g ? other : nullptr, false);
+    const double loss = kernels::cross_entropy_row<L>(z, n, label, 0, (1 - alpha) * factor, g ? other : nullptr, false);
     if (g) {
       transform.backward(z, n, other);
       kernels::put_row<L>(other, n, g, true);

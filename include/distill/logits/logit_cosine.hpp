@@ -54,9 +54,10 @@ struct LogitCosine {
         *this, 1, call.student, call.teachers, kernels::NoLabels{}, call.grad, options,
         [&](const auto& row, double factor, auto* grad, bool accumulate) {
           return kernels::for_each_teacher(row, grad, accumulate, [&](auto* teacher, double w, auto* to, bool add) {
-            return kernels::unmasked_row<L>(row.student, teacher, row.n, to, add, [&](auto* s, auto* t, auto* g, bool more) {
-              return kernels::cosine_row<L>(s, t, row.n, w * factor, g, more);
-            });
+            return kernels::unmasked_row<L>(row.student, teacher, row.n, to, add,
+                                            [&](auto* s, auto* t, auto* g, bool more) {
+                                              return kernels::cosine_row<L>(s, t, row.n, w * factor, g, more);
+                                            });
           });
         });
   }

@@ -58,9 +58,11 @@ struct LogitMse {
         *this, call.student.cols, call.student, call.teachers, kernels::NoLabels{}, call.grad, options,
         [&](const auto& row, double factor, auto* grad, bool accumulate) {
           return kernels::for_each_teacher(row, grad, accumulate, [&](auto* teacher, double w, auto* to, bool add) {
-            return scale * kernels::unmasked_row<L>(row.student, teacher, row.n, to, add, [&](auto* s, auto* t, auto* g, bool more) {
-              return kernels::difference_row<L>(kernels::SquaredDifference{}, s, t, row.n, scale * w * factor, g, more);
-            });
+            return scale * kernels::unmasked_row<L>(
+                               row.student, teacher, row.n, to, add, [&](auto* s, auto* t, auto* g, bool more) {
+                                 return kernels::difference_row<L>(kernels::SquaredDifference{}, s, t, row.n,
+                                                                   scale * w * factor, g, more);
+                               });
           });
         });
   }

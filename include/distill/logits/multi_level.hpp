@@ -87,7 +87,9 @@ struct MultiLevel {
             n, [&](std::size_t k) { return (at(q_i, k) - at(p_i, k)) * (at(q_j, k) - at(p_j, k)); });
       }
     });
-    const auto symmetric = [m](const double* x, std::size_t i, std::size_t j) { return i < j ? x[j * m + i] : x[i * m + j]; };
+    const auto symmetric = [m](const double* x, std::size_t i, std::size_t j) {
+      return i < j ? x[j * m + i] : x[i * m + j];
+    };
     const double classes = static_cast<double>(n);
     double batch_sum = 0, class_sum = 0;
     for (std::size_t i = 0; i < m; ++i) {

@@ -89,8 +89,8 @@ double reduce_top_k(const Loss& loss, const Term& term, double linear, const Mat
         }
         std::sort(classes, classes + count, [](const Class& a, const Class& b) { return a.index < b.index; });
         return scale * kernels::sparse_row<L, Term, G>(term, linear, student.row(i), student.cols, classes, count,
-                                                       sparse, scale * factor, grad.view.data ? grad.view.row(i) : nullptr,
-                                                       grad.accumulate);
+                                                       sparse, scale * factor,
+                                                       grad.view.data ? grad.view.row(i) : nullptr, grad.accumulate);
       });
 }
 
@@ -245,7 +245,8 @@ struct TopKTotalVariation {
   template <class Student, class Index, class T, class Grad, class = detail::enable_if_not_options<Grad>>
   double operator()(const Student& student, const SparseTeacherView<Index, T>& teacher, Grad&& grad,
                     const RowOptions& options = {}) const {
-    return detail::top_k("TopKTotalVariation", *this, kernels::TotalVariationTerm{}, 0, student, teacher, grad, options);
+    return detail::top_k("TopKTotalVariation", *this, kernels::TotalVariationTerm{}, 0, student, teacher, grad,
+                         options);
   }
 };
 

@@ -77,8 +77,7 @@ struct UniversalLogit {
                  const RowOptions& options) const {
     using L = kernels::Lanes<detail::compute_t<S, T>, kernels::DefaultArch>;
     return kernels::reduce_rows(
-        {student.rows, student.cols, student.cols}, grad, options, reduction, weight,
-        [](std::size_t) { return false; },
+        {student.rows, student.cols, student.cols}, grad, options, reduction, weight, [](std::size_t) { return false; },
         [&](std::size_t i, double factor) {
           return kernels::sorted_row<L, G>(student.row(i), student.cols, temperature, teacher.matrix.row(i),
                                            teacher.matrix.cols, teacher_temperature, logits,

@@ -51,12 +51,14 @@ struct WeightedSoftLabel {
   LogitTransform logits = {};
 
   template <class Student, class Teacher, class Labels>
-  double operator()(const Student& student, const Teacher& teacher, const Labels& labels, const RowOptions& options = {}) const {
+  double operator()(const Student& student, const Teacher& teacher, const Labels& labels,
+                    const RowOptions& options = {}) const {
     return (*this)(student, teacher, labels, detail::NoGradient{}, options);
   }
 
   template <class Student, class Teacher, class Labels, class Grad, class = detail::enable_if_not_options<Grad>>
-  double operator()(const Student& student, const Teacher& teacher, const Labels& class_labels, Grad&& grad, const RowOptions& options = {}) const {
+  double operator()(const Student& student, const Teacher& teacher, const Labels& class_labels, Grad&& grad,
+                    const RowOptions& options = {}) const {
     constexpr const char* who = "WeightedSoftLabel";
     detail::require_positive_finite(who, "temperature", temperature);
     detail::require_nonnegative_finite(who, "teacher_epsilon", teacher_epsilon);
