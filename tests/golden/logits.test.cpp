@@ -427,8 +427,8 @@ TEST_CASE("golden: teachers of k classes, NeMo-RL") {
 }
 
 TEST_CASE("golden: teachers of k classes, student renormalised") {
-  // Its mask leaves single entries out of the sum after both sides were normalised over them: rows with such entries have
-  // no counterpart here. So rows are compared one by one, by their gradients, and values where all entries count.
+  // Its mask leaves single entries out of the sum after both sides were normalised over them: rows with such entries
+  // have no counterpart here. So rows are compared one by one, by their gradients, and values where all entries count.
   int rows_compared = 0;
   for (const json& golden : support::golden_cases("topk_kl_renorm.axolotl")) {
     CAPTURE(golden.at("name").get<std::string>());

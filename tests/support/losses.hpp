@@ -13,8 +13,8 @@
 
 namespace support {
 
-// A loss is compiled anew for each type that it is called with, and that is nearly all of the time that these tests take
-// to build. So what the tests hold becomes the same few types first; which types a call takes is tested elsewhere.
+// A loss is compiled anew for each type that it is called with, and that is nearly all of the time that these tests
+// take to build. So what the tests hold becomes the same few types first; which types a call takes is tested elsewhere.
 
 template <class M>
 auto read_only(const M& matrix) {

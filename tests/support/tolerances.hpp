@@ -49,6 +49,14 @@ inline constexpr double golden_renormalised = 1e-7;
 /// entry.
 inline constexpr double finite_difference = 1e-8;
 
+/// The step of central differences for the family of losses on class scores, over T: truncation 1e-12.
+inline constexpr double family_step = 1e-6;
+/// Gradients in float of the family, relative to the row's largest entry or factor: q log(q / p) has the rounding of
+/// the logarithm, which for wide rows is some tens times that of q.
+inline constexpr double family_gradient = 4e-6;
+/// A row with a masked class against the row without it: the same numbers, summed in other lanes (float).
+inline constexpr double masked = 1e-5;
+
 /// The same where student and teacher nearly agree: the entries are a thousand times smaller, the rounding (1e-14) and
 /// the truncation (1e-10, of third derivatives that do not shrink) stay.
 inline constexpr double finite_difference_near = 1e-6;

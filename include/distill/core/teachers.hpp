@@ -115,8 +115,8 @@ auto logits(const X& x) {
 }
 
 /// Says that scores are log-probabilities: `kl(student, log_probabilities(teacher), grad)`. A temperature softens them
-/// as it does logits, because the two differ by a constant a row; transforms that are not blind to such a constant (see
-/// LogitTransform) have been applied to them and are not applied again.
+/// as it does logits, because the two differ by a constant a row. Scale and soft cap of a LogitTransform have been
+/// applied to them and are not applied again.
 template <class X>
 auto log_probabilities(const X& x) {
   return ScoresView<std::remove_pointer_t<decltype(detail::as_scores(x).matrix.data)>>{detail::as_scores(x).matrix,

@@ -6,6 +6,7 @@
 
 #include <distill/core/version.hpp>
 #include <distill/kernels/divergence.hpp>
+#include <distill/kernels/exp_stream.hpp>
 #include <distill/kernels/memory.hpp>
 #include <distill/kernels/sum_row.hpp>
 

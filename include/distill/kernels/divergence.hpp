@@ -1,5 +1,5 @@
-// What a class adds to a divergence D of the teacher's probabilities p and the student's q, for each divergence: a value
-// and a slope, q dD/dq. The row kernel (divergence_row.hpp) is the same for all of them.
+// What a class adds to a divergence D of the teacher's probabilities p and the student's q, for each divergence: a
+// value and a slope, q dD/dq. The row kernel (divergence_row.hpp) is the same for all of them.
 //
 // Values are written so that none is negative: as a generator with value and derivative 0 at p = q (the Bregman form),
 // whose linear parts add up to 0 over a row. Slopes may leave out what is the same multiple of q for every class,
@@ -126,6 +126,9 @@ struct SymmetricKlTerm {
     using T = typename L::Scalar;
     const L f(static_cast<T>(forward)), r(static_cast<T>(reverse));
     const ClassTerm<L> a = ForwardKlTerm{}(c), b = ReverseKlTerm{}(c);
+    // a direction of weight 0 is absent, even where it is infinite
+    if (forward == 0) return {r * b.value, r * b.slope};
+    if (reverse == 0) return {f * a.value, f * a.slope};
     return {f * a.value + r * b.value, f * a.slope + r * b.slope};
   }
 };
@@ -207,34 +210,32 @@ struct TotalVariationTerm {
 struct AlphaTerm {
   double alpha;
 
-  /// (e^(a d) - 1 - a d) / a, which is 0 for a = 0
+  /// (e^(a d) - 1) / a, which is d for a = 0
   template <class L>
-  static L power_excess(double a, L d) {
+  static L power(double a, L d) {
     using T = typename L::Scalar;
-    if (a == 0) return L(T(0));
+    if (a == 0) return d;
     const L x = L(static_cast<T>(a)) * d;
     const auto near = absolute(x) < L(T(near_ratio));
-    return select(near, exp_excess(x), exp(x) - L(T(1)) - x) * L(static_cast<T>(1 / a));
+    return select(near, exp_excess(x) + x, exp(x) - L(T(1))) * L(static_cast<T>(1 / a));
   }
 
   template <class L>
   ClassTerm<L> operator()(const ClassPair<L>& c) const {
     using T = typename L::Scalar;
     const L zero(T(0));
-    const L d = c.log_ratio;
-    const auto near = is_near(c);
     // By the smaller of alpha and 1 - alpha, of which it is the same function with p and q exchanged.
     const bool by_student = alpha <= 0.5;
     const double a = by_student ? alpha : 1 - alpha;
     const L w = by_student ? c.q : c.p;
     const L other_minus_w = by_student ? zero - c.q_minus_p : c.q_minus_p;
-    const L x = by_student ? d : zero - d;
-    const L excess = power_excess(a, x);
-    // w (e^(a x) - 1) / a - (other - w), over a - 1
-    const L far = masked_product(w, excess + x) - other_minus_w;
-    const L value = select(near, w * (excess - exp_excess(x)), far) * L(static_cast<T>(1 / (a - 1)));
-    const L slope = zero - masked_product(c.q, power_excess(alpha, d) + d);
-    return {value, finite_or_zero(slope)};
+    const L x = by_student ? c.log_ratio : zero - c.log_ratio;
+    const L small = L(static_cast<T>(a)) * x;
+    const L near_excess = a == 0 ? zero : exp_excess(small) * L(static_cast<T>(1 / a));
+    const auto near = larger(absolute(small), absolute(x)) < L(T(near_ratio));
+    const L value = select(near, w * (near_excess - exp_excess(x)), masked_product(w, power(a, x)) - other_minus_w);
+    return {value * L(static_cast<T>(1 / (a - 1))),
+            finite_or_zero(zero - masked_product(c.q, power(alpha, c.log_ratio)))};
   }
 };
 
@@ -249,7 +250,7 @@ L log1p(L x) {
 template <class L>
 L softplus(L x) {
   const L zero(typename L::Scalar(0));
-  return larger(x, zero) + log1p(exp(zero - absolute(x)));
+  return select(zero < x, x, zero) + log1p(exp(zero - absolute(x)));
 }
 
 /// KL between two answers to yes or no, given as log-odds a of the teacher and b of the student; the slope is with

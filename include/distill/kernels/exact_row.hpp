@@ -16,8 +16,8 @@ namespace kernels {
 /// No element left out.
 inline constexpr std::size_t none = static_cast<std::size_t>(-1);
 
-/// The softmax of a row at a temperature, class `skip` left out. Nearly equal logits (a huge temperature) keep their differences, because the
-/// sum of exponentials is held as n * exp(excess).
+/// The softmax of a row at a temperature, class `skip` left out. Nearly equal logits (a huge temperature) keep their
+/// differences, because the sum of exponentials is held as n * exp(excess).
 template <class Stored>
 class ExactSoftmax {
  public:

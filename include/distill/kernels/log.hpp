@@ -63,8 +63,9 @@ Lanes<T, Arch> exp(Lanes<T, Arch> x) {
   ExpScale<L> scale(log2_e);
   scale.set_offset(0);
   const L largest(static_cast<T>(ln_2 * (FloatLayout<T>::bias - 1)));
-  // out of range below, the exponent field may have wrapped around more than once
-  const L in_range = larger(x, L(static_cast<T>(-2 * FloatLayout<T>::bias)));
+  // out of range below, the exponent field may have wrapped around more than once; NaN goes on
+  const L lowest(static_cast<T>(-2 * FloatLayout<T>::bias));
+  const L in_range = select(x < lowest, lowest, x);
   return select(largest < x, L(std::numeric_limits<T>::infinity()), exp2(exponent(in_range, scale)));
 }
 inline Lanes<long double, ScalarArch> exp(Lanes<long double, ScalarArch> x) {

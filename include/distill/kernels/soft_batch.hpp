@@ -1,5 +1,5 @@
-// Losses that compare the probabilities of a whole batch: rows with rows, and classes with classes. The probabilities of
-// all rows that count are kept in scratch memory, side by side.
+// Losses that compare the probabilities of a whole batch: rows with rows, and classes with classes. The probabilities
+// of all rows that count are kept in scratch memory, side by side.
 #pragma once
 
 #include <cstddef>
@@ -36,8 +36,8 @@ struct SoftBatch {
 };
 
 /// `batch_loss(batch, scale, losses, gradient, work)` returns the loss of the batch as of Reduction::mean. It sets
-/// `losses` to those of the rows, and adds to `gradient` (null if none is asked for) scale times that with respect to q,
-/// of the loss times the batch's weight. `work` holds work_size(rows) doubles.
+/// `losses` to those of the rows, and adds to `gradient` (null if none is asked for) scale times that with respect to
+/// q, of the loss times the batch's weight. `work` holds work_size(rows) doubles.
 template <class L, class Loss, class S, class T, class G, class BatchLoss, class WorkSize>
 double reduce_soft_batch(const Loss& loss, const detail::TeacherCall<S, T, G>& call, const RowOptions& options,
                          const WorkSize& work_size, const BatchLoss& batch_loss) {

@@ -1,8 +1,8 @@
 // One row of a divergence from a teacher of whom only some classes are known.
 //
-// The student's probabilities of those classes come from one sweep over its row; the divergence itself is a sum over few
-// classes, in double. Every other class has a slope of the same multiple of its probability, so that their gradient is
-// one more sweep.
+// The student's probabilities of those classes come from one sweep over its row; the divergence itself is a sum over
+// few classes, in double. Every other class has a slope of the same multiple of its probability, so that their gradient
+// is one more sweep.
 #pragma once
 
 #include <algorithm>

@@ -94,8 +94,8 @@ double with_stored_row(const S* student, const detail::Teachers<const T>& teache
 }
 
 /// Calls it with transformed copies of the row, in the type that they are computed in, and a gradient of its own; that
-/// goes back through the transform, and then through finish(z, g, other): what it adds to the loss, and to the gradient g
-/// with respect to the student as stored. z and other are n numbers to work with.
+/// goes back through the transform, and then through finish(z, g, other): what it adds to the loss, and to the gradient
+/// g with respect to the student as stored. z and other are n numbers to work with.
 template <class L, class S, class T, class RowLoss, class Finish>
 double with_transformed_row(const LogitTransform& transform, const S* student,
                             const detail::Teachers<const T>& teachers, std::size_t i, std::size_t n, std::size_t label,
@@ -140,8 +140,8 @@ double for_each_teacher(const ScoresRow<S, T>& row, Grad* grad, bool accumulate,
   return loss;
 }
 
-/// Calls row_loss(student, teacher, grad, accumulate) with the row; where classes are masked by -infinity in both, with a
-/// copy that has 0 there, so that they do not count.
+/// Calls row_loss(student, teacher, grad, accumulate) with the row; where classes are masked by -infinity in both, with
+/// a copy that has 0 there, so that they do not count.
 template <class L, class S, class T, class RowLoss>
 double unmasked_row(const S* student, const T* teacher, std::size_t n, S* grad, bool accumulate,
                     const RowLoss& row_loss) {

@@ -78,6 +78,9 @@ class TransformRow {
     moments_.divisor = transform_.standardize == Standardize::unbiased ? classes - 1 : classes;
     const double variance = squares / moments_.divisor - rest * rest * classes / moments_.divisor;
     moments_.deviation = moments_.divisor > 0 ? std::sqrt(variance < 0 ? 0 : variance) : 0;
+    // less than the rounding of equal logits' mean is no deviation
+    constexpr double rounding = 4 * static_cast<double>(std::numeric_limits<T>::epsilon());
+    if (moments_.deviation <= rounding * std::abs(moments_.mean)) moments_.deviation = 0;
     // equal logits become zeros; NaN goes through
     const L factor(static_cast<T>(moments_.deviation == 0 ? 0 : 1 / (moments_.deviation + transform_.epsilon)));
     const L rest_lanes(static_cast<T>(rest));

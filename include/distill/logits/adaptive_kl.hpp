@@ -16,9 +16,9 @@ inline namespace DISTILL_ABI {
 /// Forward KL learns the classes that the teacher prefers (the head) first, reverse KL the others (the tail); this
 /// weights them by how far apart the two are there:
 ///
-///     loss = weight * S / divisor * sum_i w_i (a_i KL(p_i || q_i) + (1 - a_i) KL(q_i || p_i)),    a = head / (head + tail)
-///     tail, head = sum |p - q| over the least probable classes of p that have at most tail_mass together, and over the others
-///     p = softmax(teacher / T), q = softmax(student / T), S = T^2 if scale_by_temperature_squared, else 1
+///     loss = weight * S / divisor * sum_i w_i (a_i KL(p_i || q_i) + (1 - a_i) KL(q_i || p_i))
+///     a = head / (head + tail);    tail: sum |p - q| over the least probable classes of p that have at most
+///     tail_mass together; head: over the others
 ///
 /// Shapes      as KlDivergence; the teacher may be log_probabilities(x), or several with weights (core/teachers.hpp)
 /// Ranges      temperature > 0 and finite, tail_mass in [0, 1], weight finite; the loss is >= 0 times weight

@@ -36,8 +36,8 @@ inline namespace DISTILL_ABI {
 /// Accuracy    that of Precision::high, at any size of logits: the label is left out of the sums, not masked by a large
 ///             number
 /// Cost        two reads of student and teacher, one write of grad; scratch: three rows of the computed type
-/// Conventions alpha = beta = 1 is not KL. The authors' beta is 8 (CIFAR-100) or 2 (ImageNet) at T = 4 and 1. Their
-///             -1000 on the label's logit gives infinities where logits / T reach some hundreds
+/// Conventions alpha = beta = 1 is not KL. The authors' beta is 8 at T = 4 on CIFAR-100, mostly, and 0.5 or 2 at T = 1
+///             on ImageNet. Their -1000 on the label's logit gives infinities where logits / T reach some hundreds
 /// Paper       Zhao, Cui, Song, Qiu, Liang: Decoupled Knowledge Distillation, 2022 (arXiv:2203.08679)
 struct DecoupledKd {
   double temperature = 4;

@@ -23,8 +23,8 @@ inline namespace DISTILL_ABI {
 ///
 /// Shapes      student, teacher, grad: rows x cols (one sample a row) of raw scores: float, double, half or bfloat16;
 ///             the teacher's type is free, grad has the student's. If either is double, all is computed in double, else
-///             in float. The teacher may be log_probabilities(x), or several with weights (core/teachers.hpp). labels: rows integers from 0 to cols - 1, or ignore_label: that row counts as of weight 0, for
-///             both terms
+///             in float. The teacher may be log_probabilities(x), or several with weights (core/teachers.hpp). labels:
+///             rows integers from 0 to cols - 1, or ignore_label: that row counts as of weight 0, for both terms
 /// Ranges      temperature > 0 and finite, alpha in [0, 1], weight finite; the loss is >= 0 times weight
 /// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
 ///             exactly the student's memory. The teacher is a constant
@@ -36,7 +36,8 @@ inline namespace DISTILL_ABI {
 /// Cost        one read of student and teacher, one write of grad (Precision::high: two reads); scratch: three rows of
 ///             the computed type. Above T = 32 Precision::high is always used
 /// Conventions alpha weights the teacher's term; where published code weights the labels, write 1 - alpha. Both terms
-///             have the same divisor. logits.standardize is of the teacher's term only, scale and soft cap of both. T^2 is always on; without it: KlDivergence and CrossEntropy, added
+///             have the same divisor. logits.standardize is of the teacher's term only, scale and soft cap of both. T^2
+///             is always on; without it: KlDivergence and CrossEntropy, added
 /// Paper       Hinton, Vinyals, Dean: Distilling the Knowledge in a Neural Network, 2015 (arXiv:1503.02531)
 struct KnowledgeDistillation {
   double temperature = 4;

@@ -45,8 +45,8 @@ auto sampled_tokens(const Tokens& tokens, const LogProbabilities& teacher, const
   return view;
 }
 
-/// On-policy distillation by policy gradient: the reverse KL divergence KL(q || p) at one sampled token a row, r, weighs
-/// how much less probable the token is to become:
+/// On-policy distillation by policy gradient: the reverse KL divergence KL(q || p) at one sampled token a row, r,
+/// weighs how much less probable the token is to become:
 ///
 ///     loss = weight / divisor * sum_i w_i L_i,    L = max(r ratio, r clip(ratio, 1 - ratio_clip, 1 + ratio_clip))
 ///     r = clip(ln q(token) - ln p(token), -log_ratio_clip, log_ratio_clip), a constant for the gradient
@@ -58,15 +58,16 @@ auto sampled_tokens(const Tokens& tokens, const LogProbabilities& teacher, const
 ///             over tokens sampled from q is the divergence
 /// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
 ///             exactly the student's memory
-/// Gradient    weight * w_i / divisor * r ratio ([j = token_i] - q_ij), 0 where the ratio's clip is what counts: its mean
-///             over tokens sampled from q is the gradient of the divergence, less its baseline
+/// Gradient    weight * w_i / divisor * r ratio ([j = token_i] - q_ij), 0 where the ratio's clip is what counts:
+///             without clips its mean over tokens sampled from q is the gradient of the divergence
 /// Infinities  a teacher's log-probability of -infinity gives r = log_ratio_clip, and +infinity with a gradient of 0 if
 ///             that is none. NaN makes its row NaN
-/// Throws      std::invalid_argument on a token or parameter out of range, sizes that differ, and what CrossEntropy throws
-///             for; before anything is written
+/// Throws      std::invalid_argument on a token or parameter out of range, sizes that differ, and what CrossEntropy
+///             throws for; before anything is written
 /// Cost        one read of student, one write of grad; scratch: one row of the computed type
 /// Conventions the clip of the ratio is PPO's. At temperature 1, as tokens are sampled from q
-/// Paper       Gu, Dong, Wei, Huang: MiniLLM, 2024 (arXiv:2306.08543); clip: Schulman et al.: PPO, 2017 (arXiv:1707.06347)
+/// Paper       Gu, Dong, Wei, Huang: MiniLLM, 2024 (arXiv:2306.08543); clip: Schulman et al.: PPO, 2017
+///             (arXiv:1707.06347)
 struct SampledTokenReverseKl {
   double log_ratio_clip = std::numeric_limits<double>::infinity();
   double ratio_clip = std::numeric_limits<double>::infinity();
@@ -130,7 +131,7 @@ struct SampledTokenReverseKl {
             const double slope = is_clipped || std::isinf(r) ? 0 : -r * ratio * factor;
             kernels::cross_entropy_row<L, G>(student.row(i), n, token, 0, slope, grad.view.row(i), grad.accumulate);
           }
-          return is_clipped ? r * bounded : r * ratio;
+          return is_clipped ? r * bounded : ratio == 0 ? 0 : r * ratio;
         });
   }
 

@@ -166,7 +166,7 @@ struct TopKKl {
 ///
 ///     loss = weight * S / divisor * sum_i w_i KL(q_i || p_i)
 ///
-/// Else        as TopKKl
+/// Else        as TopKKl; -infinity in the student leaves it finite
 /// Conventions with renormalise_teacher the loss is +infinity, as the student has mass where the teacher has none;
 ///             NeMo-RL's log-probability of -100 there is ReverseKl with a dense teacher
 struct TopKReverseKl {
@@ -192,9 +192,10 @@ struct TopKReverseKl {
 
 /// The generalised Jensen-Shannon divergence from the k classes that a teacher holds.
 ///
-///     loss = weight * S / divisor * sum_i w_i (beta KL(p_i || m_i) + (1 - beta) KL(q_i || m_i)),    m = beta p + (1 - beta) q
+///     loss = weight * S / divisor * sum_i w_i (beta KL(p_i || m_i) + (1 - beta) KL(q_i || m_i))
+///     m = beta p + (1 - beta) q
 ///
-/// Else        as TopKKl
+/// Else        as TopKKl; -infinity in the student leaves it finite
 /// Conventions beta is the teacher's share; beta = 0 and 1 are the two KLs, as in JensenShannon
 struct TopKJensenShannon {
   double temperature = 1;
@@ -226,7 +227,7 @@ struct TopKJensenShannon {
 ///
 ///     loss = weight * S / divisor * sum_i w_i sum_j |p_ij - q_ij| / 2
 ///
-/// Else        as TopKKl
+/// Else        as TopKKl; -infinity in the student leaves it finite
 /// Conventions the half is in it
 struct TopKTotalVariation {
   double temperature = 1;

@@ -92,8 +92,11 @@ struct WeightedSoftLabel {
         });
   }
 
-  /// 1 - exp(-student / teacher); where both are 0 the student has nothing to learn
-  static double share_of(double student, double teacher) { return student == 0 ? 0 : -std::expm1(-student / teacher); }
+  /// 1 - exp(-student / teacher); where both are 0 the student has nothing to learn, where both are infinite all
+  static double share_of(double student, double teacher) {
+    if (student == 0) return 0;
+    return std::isinf(student) ? 1 : -std::expm1(-student / teacher);
+  }
 };
 
 }  // namespace DISTILL_ABI

@@ -1,0 +1,17 @@
+#include <distill/logits/skewed_kl.hpp>
+#include <support.hpp>
+
+namespace {
+
+using namespace distill;
+
+void skewed_kl(benchmark::State& state) {
+  bench::Batch<float> batch(state);
+  const SkewedKl loss{};
+  const std::size_t n = batch.elements();
+  bench::run(state, n, 3 * n * sizeof(float), 2,
+             [&] { benchmark::DoNotOptimize(loss(batch.s(), batch.t(), batch.g())); });
+}
+BENCHMARK(skewed_kl)->Name("skewed_kl_float/gradient")->Apply(bench::shapes);
+
+}  // namespace
