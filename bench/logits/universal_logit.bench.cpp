@@ -5,7 +5,7 @@ namespace {
 
 using namespace distill;
 
-/// Few:
+/// Few, as both rows are sorted.
 void shapes(benchmark::internal::Benchmark* b) {
   b->ArgNames({"rows", "cols"})->Args({512, 32000})->Args({128, 1024});
   b->UseManualTime()->Unit(benchmark::kMicrosecond)->MinTime(0.5);

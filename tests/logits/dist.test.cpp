@@ -61,6 +61,7 @@ TEST_CASE("Dist: value and gradient are the formula's, with every option") {
     loss.gradient_unit = 4;
     loss.step_scale = 2;
     loss.terms_are_rows = true;
+    loss.tolerance = 16;  // the correlation of nearly constant probabilities is that of their rounding
     support::check_score_loss(loss);
   }
 }

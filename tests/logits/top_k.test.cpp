@@ -70,27 +70,27 @@ void check(const char* name, Loss loss, const F& f) {
     CAPTURE(static_cast<int>(tail));
     loss.tail = tail;
     loss.temperature = 2;
-    auto checked = support::score_loss(name, loss, [](const auto& l, auto s, auto t, auto, auto g, auto options) {
-      // an inference engine's answer: classes and log-probabilities, at temperature 1
-      const std::size_t k = std::min<std::size_t>(kept, t.cols);
-      std::vector<std::int32_t> indices;
-      std::vector<double> log_p;
-      for (std::size_t i = 0; i < t.rows; ++i) {
-        reference::Row row;
-        for (std::size_t j = 0; j < t.cols; ++j) row.push_back(support::number(t.row(i)[j]));
-        const reference::Row given = reference::log_softmax(row, 1);
-        for (const std::size_t j : most_probable(row)) {
-          indices.push_back(static_cast<std::int32_t>(j));
-          log_p.push_back(static_cast<double>(given[j]));
-        }
-      }
-      return l(s, sparse_teacher(MatrixView{indices.data(), t.rows, k}, MatrixView{log_p.data(), t.rows, k}), g,
-               options);
-    });
-    checked.row = sparse(2, tail, f);
-    checked.value_unit = 4;
-    checked.gradient_unit = 2;
-    checked.step_scale = 2;
+    auto checked = support::with_formula(
+        support::score_loss(
+            name, loss,
+            [](const auto& l, auto s, auto t, auto, auto g, auto options) {
+              // an inference engine's answer: classes and log-probabilities, at temperature 1
+              const std::size_t k = std::min<std::size_t>(kept, t.cols);
+              std::vector<std::int32_t> indices;
+              std::vector<double> log_p;
+              for (std::size_t i = 0; i < t.rows; ++i) {
+                reference::Row row;
+                for (std::size_t j = 0; j < t.cols; ++j) row.push_back(support::number(t.row(i)[j]));
+                const reference::Row given = reference::log_softmax(row, 1);
+                for (const std::size_t j : most_probable(row)) {
+                  indices.push_back(static_cast<std::int32_t>(j));
+                  log_p.push_back(static_cast<double>(given[j]));
+                }
+              }
+              return l(s, sparse_teacher(MatrixView{indices.data(), t.rows, k}, MatrixView{log_p.data(), t.rows, k}), g,
+                       options);
+            }),
+        loss, sparse(2, tail, f));
     checked.has_logits = false;
     checked.is_nonnegative = tail != Tail::truncate;
     support::check_score_loss(checked);

@@ -84,6 +84,8 @@ struct ScoreLoss {
   long double value_unit = 1;      // T^2
   long double gradient_unit = 1;   // T
   long double step_scale = 1;      // over which it changes: T
+  double tolerance = 1;                // times the usual, in float, with a reason where it is set
+  bool is_bounded = true;              // by something like the size of the logits
   bool has_kinks = false;          // where student and teacher agree
   bool has_logits = true;          // a LogitTransform
   bool is_shift_invariant = true;  // a constant may be added to a row
@@ -149,12 +151,9 @@ ScoreLoss score_loss(std::string name, const Loss& loss, const Invoke& invoke) {
   return result;
 }
 
-/// A loss of student and teacher with a temperature, and its formula of a row, without T^2.
+/// Gives a loss with a temperature its formula of a row, without T^2.
 template <class Loss>
-ScoreLoss teacher_loss(std::string name, const Loss& loss, const RowFormula& row) {
-  ScoreLoss result = score_loss(std::move(name), loss, [](const auto& l, auto s, auto t, auto, auto g, auto options) {
-    return l(s, t, g, options);
-  });
+ScoreLoss with_formula(ScoreLoss result, const Loss& loss, const RowFormula& row) {
   const long double temperature = loss.temperature;
   const long double scale = loss.scale_by_temperature_squared ? temperature * temperature : 1;
   result.row = [=](const auto& s, const auto& t, std::size_t label, const auto& base) {
@@ -165,14 +164,20 @@ ScoreLoss teacher_loss(std::string name, const Loss& loss, const RowFormula& row
   result.step_scale = temperature;
   return result;
 }
-/// The same with labels.
+
+/// A loss of student and teacher.
+template <class Loss>
+ScoreLoss teacher_loss(std::string name, const Loss& loss, const RowFormula& row) {
+  const auto invoke = [](const auto& l, auto s, auto t, auto, auto g, auto options) { return l(s, t, g, options); };
+  return with_formula(score_loss(std::move(name), loss, invoke), loss, row);
+}
+/// Of student, teacher and labels.
 template <class Loss>
 ScoreLoss labelled_loss(std::string name, const Loss& loss, const RowFormula& row) {
-  ScoreLoss result = teacher_loss(name, loss, row);
-  result.call = score_loss(name, loss, [](const auto& l, auto s, auto t, auto labels, auto g, auto options) {
-                  return l(s, t, labels, g, options);
-                }).call;
-  return result;
+  const auto invoke = [](const auto& l, auto s, auto t, auto labels, auto g, auto options) {
+    return l(s, t, labels, g, options);
+  };
+  return with_formula(score_loss(std::move(name), loss, invoke), loss, row);
 }
 
 /// All that is promised of every loss on class scores: value and gradient in every scalar type, with every option, in

@@ -53,7 +53,7 @@ inline constexpr double finite_difference = 1e-8;
 inline constexpr double family_step = 1e-6;
 /// Gradients in float of the family, relative to the row's largest entry or factor: q log(q / p) has the rounding of
 /// the logarithm, which for wide rows is some tens times that of q.
-inline constexpr double family_gradient = 4e-6;
+inline constexpr double family_gradient = 8e-6;
 /// A row with a masked class against the row without it: the same numbers, summed in other lanes (float).
 inline constexpr double masked = 1e-5;
 

@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <limits>
 #include <type_traits>
+#include <utility>
 
 #include <distill/core/version.hpp>
 #include <distill/kernels/lanes.hpp>
@@ -63,31 +64,47 @@ constexpr int series_terms(int for_float, int for_double, int for_long_double) {
   return std::is_same_v<T, float> ? for_float : std::is_same_v<T, double> ? for_double : for_long_double;
 }
 
+constexpr long double factorial(int n) {
+  return n == 0 ? 1 : n * factorial(n - 1);
+}
+// variable templates, so that a series is made of constants in every build
+template <class T, int n>
+inline constexpr T exp_coefficient = static_cast<T>(1 / factorial(n + 2));
+template <class T, int n>
+inline constexpr T atanh_coefficient = static_cast<T>(1.0L / (2 * n + 3));
+
+template <class L, int... n>
+L exp_series(L x, std::integer_sequence<int, n...>) {
+  using T = typename L::Scalar;
+  constexpr int last = sizeof...(n);
+  L sum(exp_coefficient<T, last>);
+  ((sum = fma(sum, x, L(exp_coefficient<T, last - 1 - n>))), ...);
+  return sum;
+}
+template <class L, int... n>
+L atanh_series(L z, std::integer_sequence<int, n...>) {
+  using T = typename L::Scalar;
+  constexpr int last = sizeof...(n);
+  L sum(atanh_coefficient<T, last>);
+  ((sum = fma(sum, z, L(atanh_coefficient<T, last - 1 - n>))), ...);
+  return sum;
+}
+
 /// exp(x) - 1 - x for |x| <= 1/2, relatively exact
 template <class L>
 L exp_excess(L x) {
-  using T = typename L::Scalar;
-  constexpr int degree = series_terms<T>(8, 15, 18);
-  long double factorial = 1;
-  for (int n = 2; n <= degree; ++n) factorial *= n;
-  L sum(static_cast<T>(1 / factorial));
-  for (int n = degree; n > 2; --n) {
-    factorial /= n;
-    sum = fma(sum, x, L(static_cast<T>(1 / factorial)));
-  }
-  return x * x * sum;
+  constexpr int terms = series_terms<typename L::Scalar>(6, 13, 16);
+  return x * x * exp_series(x, std::make_integer_sequence<int, terms>{});
 }
 
 /// x - log(1 + x) for |x| <= 1/4, relatively exact: with s = x / (2 + x), log(1 + x) = 2 (s + s^3/3 + s^5/5 + ...)
 template <class L>
 L log_excess(L x) {
   using T = typename L::Scalar;
-  constexpr int terms = series_terms<T>(4, 9, 12);
+  constexpr int terms = series_terms<T>(3, 8, 11);
   const L s = x / (x + L(T(2)));
   const L z = s * s;
-  L sum(static_cast<T>(1.0L / (2 * terms + 1)));
-  for (int n = terms - 1; n >= 1; --n) sum = fma(sum, z, L(static_cast<T>(1.0L / (2 * n + 1))));
-  return s * (x - L(T(2)) * z * sum);
+  return s * (x - L(T(2)) * z * atanh_series(z, std::make_integer_sequence<int, terms>{}));
 }
 
 /// a log(a / b) + b - a, of which KL(a || b) is the sum; `relative` is (b - a) / a
@@ -278,7 +295,8 @@ ClassTerm<L> binary_kl(L a, L b) {
       masked_product(p, log_excess(slope / p)) + masked_product(not_p, log_excess((zero - slope) / not_p));
   const L far_value =
       masked_product(p, softplus(zero - b) - softplus(zero - a)) + masked_product(not_p, softplus(b) - softplus(a));
-  return {select(near, near_value, far_value), slope};
+  const auto is_number = u <= u;
+  return {select(is_number, select(near, near_value, far_value), u), select(is_number, slope, u)};
 }
 
 }  // namespace kernels

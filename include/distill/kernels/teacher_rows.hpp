@@ -37,6 +37,9 @@ struct RowLabels {
   bool is_ignored(std::size_t i) const { return detail::is_ignored(labels.data[i], ignore_label); }
 };
 
+template <class Label>
+RowLabels(LabelsView<Label>, std::int64_t) -> RowLabels<Label>;
+
 /// Arrays for one row, side by side in the calling thread's scratch memory.
 class ScratchArrays {
  public:
