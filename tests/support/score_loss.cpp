@@ -150,6 +150,7 @@ void check_answer(const ScoreLoss& loss, const Problem& problem, const Call& cal
 }
 
 bool is_comparable(const ScoreLoss& loss, Kind kind) {
+  if (kind == Kind::wide && !loss.takes_wide_rows) return false;
   return !loss.has_kinks || kind == Kind::random || kind == Kind::wide;
 }
 

@@ -84,8 +84,9 @@ struct ScoreLoss {
   long double value_unit = 1;      // T^2
   long double gradient_unit = 1;   // T
   long double step_scale = 1;      // over which it changes: T
-  double tolerance = 1;                // times the usual, in float, with a reason where it is set
-  bool is_bounded = true;              // by something like the size of the logits
+  double tolerance = 1;            // times the usual, in float, with a reason where it is set
+  bool is_bounded = true;          // by something like the size of the logits
+  bool takes_wide_rows = true;     // a wide teacher's numbers hold what the loss needs
   bool has_kinks = false;          // where student and teacher agree
   bool has_logits = true;          // a LogitTransform
   bool is_shift_invariant = true;  // a constant may be added to a row

@@ -294,8 +294,9 @@ double decoupled_row(double target, double rest, const Student* student, Teacher
       // what the label gains the others lose, each by its share
       row.write({factor * rest, factor * rest * row.slope_sum() + at_label, at_label}, grad, accumulate);
     }
-    // a term of factor 0 is absent, even where it is infinite
-    return (target == 0 ? 0 : target * row.target_value()) + (rest == 0 ? 0 : rest * row.value());
+    // a term of factor 0 is absent, even where it is infinite, but NaN is not lost
+    const auto times = [](double factor, double x) { return factor == 0 && !std::isnan(x) ? 0 : factor * x; };
+    return times(target, row.target_value()) + times(rest, row.value());
   };
   DivergenceRow<true, L, ForwardKlTerm, Student, Teacher> row({}, student, teachers, n, temperature, label);
   if (n > 1 && row.compute()) return finish(row);

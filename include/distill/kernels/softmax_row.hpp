@@ -43,12 +43,13 @@ double entropy_row(const Stored* x, std::size_t n, double temperature) {
   using T = typename L::Scalar;
   ExpStream<L> stream(temperature);
   if (n > 1 && is_ordinary_temperature(temperature) && sum_exponentials<L, Stored>(stream, x, n, none, nullptr)) {
-    const L zero(T(0)), offset(static_cast<T>(stream.offset)),
-        log2_sum(static_cast<T>(scalar_log(stream.sum) * log2_e));
+    // log2 of the sum as an integer and a rest, so that -log p keeps its digits where p is nearly 1
+    const double log2_sum = scalar_log(stream.sum) * log2_e, whole = std::nearbyint(log2_sum);
+    const L zero(T(0)), offset(static_cast<T>(stream.offset + whole)), rest(static_cast<T>(log2_sum - whole));
     const double sum = sum_row<L>(n, [&](std::size_t i) {
       const Exponent<L> e = exponent(load_up_to<L>(x + i, n - i, -infinity<T>), stream.scale);
       const L power = exp2(e);
-      return select(zero < power, power * ((offset - e.whole) + (log2_sum - e.fraction)), zero);
+      return select(zero < power, power * ((offset - e.whole) + (rest - e.fraction)), zero);
     });
     return ln_2 * sum / stream.sum;
   }

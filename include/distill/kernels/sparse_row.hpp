@@ -37,6 +37,7 @@ struct SparseClass {
   std::size_t index;
   double log_p, log_q;
   double slope;
+  double before;  // what the gradient there is added to
 };
 
 /// log of the sum of exp(x)
@@ -224,17 +225,19 @@ double sparse_row(const Term& term, double linear, const Student* x, std::size_t
 
   if (grad) {
     const double factor = scale / options.temperature;
-    // all classes by what the others get, then those that the teacher holds; the first sweep may overwrite the student
+    // All classes by what the others get, then those that the teacher holds; the first sweep may overwrite the student,
+    // and rounds to the stored type, so nothing of it is left in the second.
+    for (std::size_t j = 0; j < count; ++j) {
+      classes[j].before = accumulate ? detail::load_scalar<double>(grad + classes[j].index) : 0;
+    }
     if (student) {
       student->write(factor * (others_slope - slope_sum), grad, accumulate);
     } else if (!accumulate) {
       std::fill_n(grad, n, Student{});
     }
-    using One = Lanes<typename L::Scalar, ScalarArch>;
     for (std::size_t j = 0; j < count; ++j) {
-      const double q = std::exp(classes[j].log_q);
-      const double element = factor * (classes[j].slope - q * (student ? others_slope : slope_sum));
-      put(One(static_cast<typename L::Scalar>(element)), grad + classes[j].index, 1, true);
+      const double element = factor * (classes[j].slope - std::exp(classes[j].log_q) * slope_sum);
+      detail::store_scalar(grad + classes[j].index, static_cast<typename L::Scalar>(classes[j].before + element));
     }
   }
   return value;

@@ -85,7 +85,7 @@ double reduce_top_k(const Loss& loss, const Term& term, double linear, const Mat
         auto* const classes = static_cast<Class*>(scratch().classes.reserve(count * sizeof(Class)));
         for (std::size_t j = 0; j < count; ++j) {
           classes[j] = {static_cast<std::size_t>(teacher.indices.row(i)[j]),
-                        load_scalar<double>(teacher.log_probabilities.row(i) + j), 0, 0};
+                        load_scalar<double>(teacher.log_probabilities.row(i) + j), 0, 0, 0};
         }
         std::sort(classes, classes + count, [](const Class& a, const Class& b) { return a.index < b.index; });
         return scale * kernels::sparse_row<L, Term, G>(term, linear, student.row(i), student.cols, classes, count,
