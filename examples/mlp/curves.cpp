@@ -1,6 +1,7 @@
 #include "curves.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <csignal>
 #include <cstddef>
@@ -43,6 +44,17 @@ const std::map<std::string, std::string> styles{
     {"kd", "lc rgb '#0072B2' lw 4.5"},          {"kl", "lc rgb '#56D0B0' lw 1.5"},
     {"kd-features", "lc rgb '#CC79A7' lw 1.5"}, {"kd-attention", "lc rgb '#000000' lw 1"}};
 
+// The others, which rarely are in one figure, take turns (colours: Tol 2021).
+std::string style_of(const Results& results, std::size_t variant) {
+  const auto own = styles.find(results.students[variant].variant.key);
+  if (own != styles.end()) return own->second;
+  constexpr std::array colours{"332288", "88CCEE", "44AA99", "117733", "999933",
+                               "DDCC77", "CC6677", "882255", "AA4499"};
+  constexpr std::array widths{"2", "1", "4"};
+  return std::string("lc rgb '#") + colours[variant % colours.size()] + "' lw " +
+         widths[variant / colours.size() % widths.size()];
+}
+
 // A named block of lines "epoch mean mean-std mean+std", in percent.
 std::string data_block(const std::string& name, const Students& students, std::size_t metric) {
   std::ostringstream block;
@@ -62,6 +74,7 @@ std::string gnuplot_script(const Results& results) {
   std::ostringstream data, bands, lines;
   std::string axis;
   double lowest = 1;
+  std::size_t curves = 1;  // the teacher's
   for (std::size_t i = 0; i < metrics.size(); ++i) {
     if (metrics[i].curve == Curve::none) continue;
     const bool dashed = metrics[i].curve == Curve::dashed;
@@ -71,9 +84,11 @@ std::string gnuplot_script(const Results& results) {
       lowest = std::min(lowest, teacher);
       lines << 100 * teacher << " with lines lw 1.5 dt '.' lc rgb '#404040' title 'the teacher'";
     }
-    for (const Students& students : results.students) {
-      const std::string name = "$" + metrics[i].key + std::to_string(&students - results.students.data());
-      const std::string style = styles.at(students.variant.key);
+    for (std::size_t variant = 0; variant < results.students.size(); ++variant) {
+      const Students& students = results.students[variant];
+      const std::string name = "$" + metrics[i].key + std::to_string(variant);
+      const std::string style = style_of(results, variant);
+      ++curves;
       data << data_block(name, students, i);
       lowest = std::min(lowest, final_summary(students, i).mean);
       if (!dashed) bands << name << " using 1:3:4 with filledcurves " << style << " notitle, ";
@@ -82,8 +97,11 @@ std::string gnuplot_script(const Results& results) {
     }
   }
   const double bottom = std::max(0.0, 10 * std::floor(10 * lowest - 1.5));  // the end of each curve is well above it
+  const std::size_t height =
+      std::max<std::size_t>(500, 160 + 32 * curves);  // a line of the key for each: gnuplot drops what has no room
   std::ostringstream script;
-  script << data.str() << "set terminal svg size 980,500 font 'Helvetica,Arial,sans-serif,15' background '#ffffff'\n"
+  script << data.str() << "set terminal svg size 980," << height
+         << " font 'Helvetica,Arial,sans-serif,15' background '#ffffff'\n"
          << "set title '" << results.experiment.title << "' font ',19'\n"
          << "set xlabel 'epoch'\n"
          << "set ylabel 'test accuracy on " << axis << ", %'\n"

@@ -4,70 +4,18 @@
 #include <atomic>
 #include <cmath>
 #include <cstddef>
-#include <distill/distill.hpp>
-#include <distill/features/projected.hpp>
+#include <distill/logits/log_softmax.hpp>
 #include <exception>
+#include <iterator>
 #include <mutex>
 #include <thread>
 
 namespace mlp {
 
-namespace {
-
-// A patch layer's maps, with the channels of a place side by side.
-template <class Maps>
-auto as_maps(Maps& maps, int channels) {
-  return distill::nhwc(maps.data(), maps.rows(), maps.cols() / channels, 1, channels);
-}
-
-int outputs(const Layer& layer) {
-  return static_cast<int>(layer.bias.size());
-}
-
-}  // namespace
-
-// Here distill meets the trainer: each loss is called with what student and teacher compute from a batch, and fills in
-// the gradient that back-propagation starts from.
 std::vector<Variant> all_variants(const Settings& settings) {
-  const distill::CrossEntropy cross_entropy;
-  const distill::CrossEntropy smoothed{.label_smoothing = label_smoothing};
-  const distill::KnowledgeDistillation distillation{.temperature = settings.temperature, .alpha = settings.alpha};
-  const distill::KlDivergence divergence{.temperature = settings.temperature};
-  const distill::Projected hint{distill::FeatureMatching{.weight = settings.hint_weight}};
-  const distill::AttentionTransfer attention{.weight = settings.attention_weight};
-  const int channels = settings.channels;
-  return {
-      {"labels", "labels only",
-       [=](const Step& step) { return cross_entropy(step.student.logits, step.labels, step.gradient.logits); }},
-      {"label-smoothing", "label smoothing",
-       [=](const Step& step) { return smoothed(step.student.logits, step.labels, step.gradient.logits); }},
-      {"kd", "KD: teacher and labels",
-       [=](const Step& step) {
-         return distillation(step.student.logits, step.teacher.logits, step.labels, step.gradient.logits);
-       }},
-      {"kl", "KL: teacher only",
-       [=](const Step& step) { return divergence(step.student.logits, step.teacher.logits, step.gradient.logits); }},
-      {"kd-features", "KD + feature matching",
-       [=](const Step& step) {
-         const auto& [weights, bias] = step.own.front();
-         auto& [weights_gradient, bias_gradient] = step.own_gradient.front();
-         return distillation(step.student.logits, step.teacher.logits, step.labels, step.gradient.logits) +
-                hint(step.student.features, distill::linear_projection(weights, bias), step.teacher.features,
-                     step.gradient.features, distill::linear_projection(weights_gradient, bias_gradient));
-       },
-       [](const Network& student, const Network& teacher, Random& random) -> std::vector<Layer> {
-         // from the student's hidden units to the teacher's; weights [outputs, inputs], as distill has them
-         Layer projection = make_layer(outputs(student[1]), outputs(teacher[1]), random);
-         projection.weights.transposeInPlace();
-         return {projection};
-       }},
-      {"kd-attention", "KD + attention transfer",
-       [=](const Step& step) {
-         return distillation(step.student.logits, step.teacher.logits, step.labels, step.gradient.logits) +
-                attention(as_maps(step.student.maps, channels), as_maps(step.teacher.maps, teacher_channels),
-                          as_maps(step.gradient.maps, channels));
-       }},
-  };
+  std::vector<Variant> variants = default_variants(settings);
+  std::ranges::move(other_variants(settings), std::back_inserter(variants));
+  return variants;
 }
 
 namespace {
@@ -184,13 +132,19 @@ std::vector<Item> chosen(std::vector<Item> items, const std::vector<std::string>
   return items;
 }
 
+std::vector<Variant> chosen_variants(const Settings& settings) {
+  return settings.losses.empty() ? default_variants(settings) : chosen(all_variants(settings), settings.losses);
+}
+
 Network train_teacher(const Settings& settings, const Dataset& data, std::uint32_t seed,
                       const std::function<void()>& after_epoch) {
   Random random(seed, Purpose::teacher);
+  Random random_of_loss(seed, Purpose::loss);
   Network teacher = make_network({data.patch_pixels(), teacher_channels, teacher_hidden, data.classes}, random);
-  const Loss labels = all_variants(settings).front().loss;
+  const Loss labels = default_variants(settings).front().loss;
   const Schedule schedule{settings.teacher_epochs, batch_size, learning_rate};
-  train(teacher, {}, {data.train, {}}, labels, schedule, random, [&](const Network&) { after_epoch(); });
+  train(teacher, {}, random_of_loss, {data.train, {}}, labels, schedule, random,
+        [&](const Network&) { after_epoch(); });
   return teacher;
 }
 
@@ -204,7 +158,7 @@ History train_student(const Settings& settings, const Experiment& experiment, co
   if (variant.make_own) own = variant.make_own(student, teacher, random_of_loss);
   const Schedule schedule{settings.epochs, batch_size, learning_rate};
   History history;
-  train(student, std::move(own), set, variant.loss, schedule, random, [&](const Network& network) {
+  train(student, std::move(own), random_of_loss, set, variant.loss, schedule, random, [&](const Network& network) {
     history.push_back(experiment.evaluate(network, data));
     after_epoch();
   });
@@ -215,7 +169,7 @@ History train_student(const Settings& settings, const Experiment& experiment, co
 
 int epochs_to_train(const Settings& settings, const Dataset& data, bool teacher_is_loaded) {
   const auto experiments = chosen(all_experiments(settings, data), settings.experiments).size();
-  const auto variants = chosen(all_variants(settings), settings.losses).size();
+  const auto variants = chosen_variants(settings).size();
   const int student_epochs = static_cast<int>(experiments * variants) * settings.epochs;
   return settings.seeds * (student_epochs + (teacher_is_loaded ? 0 : settings.teacher_epochs));
 }
@@ -226,7 +180,7 @@ Outcome run(const Settings& settings, const Dataset& data, const std::optional<N
   Outcome outcome;
   for (const Experiment& experiment : chosen(all_experiments(settings, data), settings.experiments)) {
     Results results{experiment, std::vector<Metrics>(seeds), {}};
-    for (const Variant& variant : chosen(all_variants(settings), settings.losses)) {
+    for (const Variant& variant : chosen_variants(settings)) {
       results.students.push_back({variant, std::vector<History>(seeds)});
     }
     outcome.results.push_back(results);

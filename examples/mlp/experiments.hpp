@@ -15,7 +15,7 @@ namespace mlp {
 // Everything that the results depend on. What the command line does not set is a constant below.
 struct Settings {
   std::vector<std::string> experiments;  // keys of all_experiments(); empty: all
-  std::vector<std::string> losses;       // keys of all_variants(); empty: all
+  std::vector<std::string> losses;       // keys of all_variants(); empty: those of default_variants()
   std::string data;                      // an IDX folder; empty: the embedded digits
   int train_images = 10000;              // at most, of those in the folder
   double temperature = 8;
@@ -31,6 +31,7 @@ struct Settings {
 };
 
 inline constexpr double label_smoothing = 0.1;
+inline constexpr int known_classes = 3;  // of top-k's teacher
 inline constexpr int teacher_channels = 16;
 inline constexpr int teacher_hidden = 256;
 inline constexpr int batch_size = 20;
@@ -45,6 +46,8 @@ struct Variant {
   // Makes the parameters that are the loss's own, if it has any.
   std::function<std::vector<Layer>(const Network& student, const Network& teacher, Random& random)> make_own = {};
 };
+std::vector<Variant> default_variants(const Settings& settings);  // the few that make the experiments' point
+std::vector<Variant> other_variants(const Settings& settings);
 std::vector<Variant> all_variants(const Settings& settings);
 
 enum class Curve { none, solid, dashed };

@@ -68,6 +68,16 @@ void define_options(CLI::App& app, Options& options) {
       "  kl               T^2 KL(teacher || student): the teacher alone, no labels\n"
       "  kd-features      kd, and the teacher's hidden units from the student's, through a layer trained along\n"
       "  kd-attention     kd, and where in the image the patch layers of both are active\n"
+      "These six are run by default. Also:\n"
+      "  reverse-kl, symmetric-kl, jsd, skewed-kl, skewed-reverse-kl, tv, alpha, adaptive-kl, binary-kl\n"
+      "                   other distances of the same probabilities, in place of kl\n"
+      "  two-teachers     kl, half of it from the teacher's log-probabilities as if from another teacher\n"
+      "  top-k            kl, where only the teacher's 3 most probable classes are known\n"
+      "  sampled          reverse KL at T = 1, estimated from a class that the student draws\n"
+      "  logit-mse, logit-cosine\n"
+      "                   distances of the outputs themselves\n"
+      "  standardised-kd, dkd, wsld, dist, multi-level, uld\n"
+      "                   beside cross entropy with the labels; T and weights as published\n"
       "KL compares the softmax of both at temperature T. The students of a seed start from the same weights, see the\n"
       "same mini-batches and take the same number of steps: only the loss differs.");
   app.set_help_flag("-h,--help", "Print this and exit");
@@ -82,7 +92,9 @@ void define_options(CLI::App& app, Options& options) {
   };
   choice("--experiment", settings.experiments, keys(mlp::all_experiments(settings, {})),
          "Of the two above; default both");
-  choice("--loss", settings.losses, keys(mlp::all_variants(settings)), "Of those below, as in kd,labels; default all");
+  std::vector<std::string> losses = keys(mlp::all_variants(settings));
+  losses.push_back("all");
+  choice("--loss", settings.losses, losses, "Of those below, as in kd,labels, or all; default the first six");
 
   const auto number = [&](const char* name, auto& value, double low, double high, const char* help, const char* group) {
     std::ostringstream range;
@@ -93,7 +105,7 @@ void define_options(CLI::App& app, Options& options) {
         ->capture_default_str()
         ->group(group);
   };
-  number("--temperature", settings.temperature, 0.01, 1000, "T of kd and kl", "Losses");
+  number("--temperature", settings.temperature, 0.01, 1000, "T of all losses that have none of their own", "Losses");
   number("--alpha", settings.alpha, 0, 1, "Weight of the teacher in kd", "Losses");
   number("--hint-weight", settings.hint_weight, 0, 1e6, "Weight of the hidden units in kd-features", "Losses");
   number("--attention-weight", settings.attention_weight, 0, 1e6, "Weight of the maps in kd-attention", "Losses");
@@ -217,6 +229,8 @@ int main(int argc, char** argv) {
       throw;
     }
     refuse_contradictions(app);
+    mlp::Settings& settings = options.settings;
+    if (std::ranges::count(settings.losses, "all") > 0) settings.losses = keys(mlp::all_variants(settings));
     run(options);
     return 0;
   } catch (const std::exception& error) {

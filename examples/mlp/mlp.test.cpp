@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "data.hpp"
+#include "experiments.hpp"
 #include "files.hpp"
 #include "network.hpp"
 #include "random.hpp"
@@ -178,7 +179,8 @@ TEST_SUITE("parts") {
     const auto trained_to = [&](const mlp::Loss& loss) {
       mlp::Network trained = student;
       mlp::Random random_batches(1, mlp::Purpose::student);
-      mlp::train(trained, {mlp::Layer{mlp::Matrix::Zero(8, 12), mlp::RowVector::Zero(12)}},
+      mlp::Random random_of_loss(1, mlp::Purpose::loss);
+      mlp::train(trained, {mlp::Layer{mlp::Matrix::Zero(8, 12), mlp::RowVector::Zero(12)}}, random_of_loss,
                  {samples, mlp::forward(teacher, samples.inputs)}, loss, {60, 20, 3e-3}, random_batches,
                  [](const mlp::Network&) {});
       CHECK(trained[2].weights == output.weights);  // the loss does not depend on it
@@ -267,6 +269,7 @@ TEST_SUITE("program") {
         CHECK(accuracy.at("mean").get<double>() == doctest::Approx((a + b) / 2));
         CHECK(accuracy.at("std").get<double>() == doctest::Approx(std::abs(a - b) / std::sqrt(2.0)));
       }
+      CHECK(report.at(experiment).at("variants").size() == 6);
       CHECK(fs::exists(folder / (std::string("a/b/") + experiment + ".csv")));
     }
     CHECK(report.at("few_labels").at("teacher").at("accuracy").at("mean").get<double>() > 0.8);
@@ -275,6 +278,26 @@ TEST_SUITE("program") {
     CHECK(run(folder, options + (folder / "c") + "' --threads 2").code == 0);
     CHECK(slurp(folder / "c/report.json") == text);
     CHECK(slurp(folder / "c/few_labels.csv") == slurp(folder / "a/b/few_labels.csv"));
+  }
+
+  TEST_CASE("every loss teaches, and --help tells of it") {
+    const Folder folder;
+    const Run result = run(folder, "--experiment few_labels --loss all --labels 1000 --seeds 1 --epochs 4 --out '" +
+                                       (folder / "out") + "'");
+    CHECK(result.code == 0);
+    const auto report = nlohmann::json::parse(slurp(folder / "out/report.json"));
+    const std::string help = run(folder, "--help").out;
+    std::set<std::string> keys;
+    for (const mlp::Variant& variant : mlp::all_variants({})) {
+      CAPTURE(variant.key);
+      CHECK(keys.insert(variant.key).second);
+      const auto& accuracy = report.at("few_labels").at("variants").at(variant.key).at("accuracy");
+      // far above chance; one class that the student draws says less than ten probabilities
+      CHECK(accuracy.at("mean").get<double>() > (variant.key == "sampled" ? 0.2 : 0.8));
+      CHECK(help.find(variant.key) != std::string::npos);
+      CHECK(variant.name.size() <= 24);  // the table's column
+    }
+    CHECK(keys.size() == report.at("few_labels").at("variants").size());
   }
 
   TEST_CASE("a saved teacher teaches the same as in the run that trained it") {

@@ -18,8 +18,8 @@ Activations zero_gradient(const Activations& activations) {
 
 }  // namespace
 
-void train(Network& network, std::vector<Layer> own, const TransferSet& set, const Loss& loss, const Schedule& schedule,
-           Random& random, const std::function<void(const Network&)>& after_epoch) {
+void train(Network& network, std::vector<Layer> own, Random& random_of_loss, const TransferSet& set, const Loss& loss,
+           const Schedule& schedule, Random& random, const std::function<void(const Network&)>& after_epoch) {
   Adam adam(network, schedule.learning_rate);
   Adam own_adam(own, schedule.learning_rate);
   const bool has_teacher = set.teacher.logits.size() > 0;
@@ -40,7 +40,8 @@ void train(Network& network, std::vector<Layer> own, const TransferSet& set, con
       const Activations student = forward(network, samples.inputs);
       Activations gradient = zero_gradient(student);
       std::vector<Layer> own_gradient = zeros_like(own);
-      loss({student, teacher, samples.labels, own, gradient, own_gradient});  // Adam wants only the gradient
+      loss({student, teacher, samples.labels, own, random_of_loss, gradient,
+            own_gradient});  // Adam wants only the gradient
       adam.step(network, backward(network, samples.inputs, student, gradient));
       own_adam.step(own, own_gradient);
       seen += static_cast<int>(rows.size());
