@@ -78,6 +78,23 @@ void check(const std::string& file, const Call& call, const std::string& teacher
   }
 }
 
+/// The case's temperature may be one a row: then a call a row.
+template <class Loss>
+double at_temperatures(Case& c, Loss loss) {
+  if (!c.params.at("T").is_array()) {
+    loss.temperature = c.temperature();
+    return loss(c.s(), c.t(), c.g());
+  }
+  double sum = 0;
+  loss.weight = 1.0 / static_cast<double>(c.student.rows);
+  for (std::size_t i = 0; i < c.student.rows; ++i) {
+    loss.temperature = c.params.at("T").at(i).get<double>();
+    sum += loss(Scores{c.s().row(i), 1, c.student.cols}, Scores{c.t().row(i), 1, c.student.cols},
+                Grad{c.g().row(i), 1, c.student.cols});
+  }
+  return sum;
+}
+
 template <class Call>
 void check_all(std::initializer_list<const char*> files, const Call& call) {
   for (const char* file : files) check(file, call);
@@ -103,20 +120,7 @@ TEST_CASE("golden: KL, and its cross entropy") {
     return loss(c.s(), c.t(), c.g(), c.row_weights());
   });
   check("soft_cross_entropy.textbrewer", [](Case& c) {
-    KlDivergence loss{.scale_by_temperature_squared = false, .subtract_teacher_entropy = false};
-    if (!c.params.at("T").is_array()) {
-      loss.temperature = c.temperature();
-      return loss(c.s(), c.t(), c.g());
-    }
-    // a temperature a row: a call a row
-    double sum = 0;
-    loss.weight = 1.0 / static_cast<double>(c.student.rows);
-    for (std::size_t i = 0; i < c.student.rows; ++i) {
-      loss.temperature = c.params.at("T").at(i).get<double>();
-      sum += loss(Scores{c.s().row(i), 1, c.student.cols}, Scores{c.t().row(i), 1, c.student.cols},
-                  Grad{c.g().row(i), 1, c.student.cols});
-    }
-    return sum;
+    return at_temperatures(c, KlDivergence{.scale_by_temperature_squared = false, .subtract_teacher_entropy = false});
   });
 }
 
@@ -293,21 +297,7 @@ TEST_CASE("golden: correlation in a batch") {
 }
 
 TEST_CASE("golden: logits without a softmax, and weighted soft labels") {
-  check("logit_mse.textbrewer", [](Case& c) {
-    LogitMse loss;
-    if (!c.params.at("T").is_array()) {
-      loss.temperature = c.temperature();
-      return loss(c.s(), c.t(), c.g());
-    }
-    double sum = 0;
-    loss.weight = 1.0 / static_cast<double>(c.student.rows);
-    for (std::size_t i = 0; i < c.student.rows; ++i) {
-      loss.temperature = c.params.at("T").at(i).get<double>();
-      sum += loss(Scores{c.s().row(i), 1, c.student.cols}, Scores{c.t().row(i), 1, c.student.cols},
-                  Grad{c.g().row(i), 1, c.student.cols});
-    }
-    return sum;
-  });
+  check("logit_mse.textbrewer", [](Case& c) { return at_temperatures(c, LogitMse{}); });
   // ignored rows are in its sum, but not in its divisor
   check("logit_cosine.liger", [](Case& c) {
     const double counted = static_cast<double>(std::count(c.weights.begin(), c.weights.end(), 1.0f));

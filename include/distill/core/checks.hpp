@@ -18,10 +18,9 @@ namespace distill {
 inline namespace DISTILL_ABI {
 namespace detail {
 
+/// Of elements of any type.
 template <class T>
-void require_view(const char* who, const char* name, const MatrixView<T>& m) {
-  static_assert(format_of<T> != Format::unsupported,
-                "distill: scalars are float, double, half or bfloat16 (or a two-byte type that StorageFormat knows)");
+void require_memory(const char* who, const char* name, const MatrixView<T>& m) {
   if (m.cols == 0) fail(who, name, " has 0 columns, expected at least 1");
   if (m.rows == 0) return;
   if (m.data == nullptr) fail(who, name, " is null, expected ", m.rows, " x ", m.cols, " elements");
@@ -31,6 +30,13 @@ void require_view(const char* who, const char* name, const MatrixView<T>& m) {
   if (m.row_stride > static_cast<std::size_t>((std::numeric_limits<std::ptrdiff_t>::max)()) / sizeof(T) / m.rows) {
     fail(who, name, " has ", m.rows, " rows of stride ", m.row_stride, ", expected a size that fits into memory");
   }
+}
+
+template <class T>
+void require_view(const char* who, const char* name, const MatrixView<T>& m) {
+  static_assert(format_of<T> != Format::unsupported,
+                "distill: scalars are float, double, half or bfloat16 (or a two-byte type that StorageFormat knows)");
+  require_memory(who, name, m);
 }
 
 /// Besides what a matrix needs: strides that keep the elements apart, so that a gradient can be written.
@@ -165,6 +171,23 @@ void require_labels(const char* who, const LabelsView<L>& labels, std::size_t ro
       fail(who, "labels[", i, "] is ", +label, ", expected 0 to ", cols - 1, " or ignore_label (", ignore_label, ")");
     }
   }
+}
+
+/// The labels of rows, checked.
+template <class L>
+struct RowLabels {
+  LabelsView<L> labels;
+  std::int64_t ignore_label;
+
+  std::size_t at(std::size_t i) const { return static_cast<std::size_t>(labels.data[i]); }
+  bool is_ignored(std::size_t i) const { return detail::is_ignored(labels.data[i], ignore_label); }
+};
+
+template <class L>
+RowLabels<L> checked_labels(const char* who, const LabelsView<L>& labels, std::size_t rows, std::size_t cols,
+                            std::int64_t ignore_label) {
+  require_labels(who, labels, rows, cols, ignore_label);
+  return {labels, ignore_label};
 }
 
 /// What the caller passed as `grad`, checked: writable, of the student's type and shape, and clear of the teacher.

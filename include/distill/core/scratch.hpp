@@ -55,6 +55,28 @@ inline Scratch& scratch() {
   return buffers;
 }
 
+/// The bytes of an array of T that ends at a cache line.
+template <class T>
+constexpr std::size_t bytes_of(std::size_t count) {
+  return (count * sizeof(T) + 63) / 64 * 64;
+}
+
+/// Arrays side by side in a buffer, each from a cache line on.
+class ScratchArrays {
+ public:
+  ScratchArrays(ScratchBuffer& buffer, std::size_t bytes) : next_(static_cast<char*>(buffer.reserve(bytes))) {}
+
+  template <class T>
+  T* take(std::size_t count) {
+    T* const result = reinterpret_cast<T*>(next_);
+    next_ += bytes_of<T>(count);
+    return result;
+  }
+
+ private:
+  char* next_;
+};
+
 }  // namespace detail
 
 /// Frees the calling thread's scratch memory; the next call allocates it again.

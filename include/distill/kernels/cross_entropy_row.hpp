@@ -79,6 +79,12 @@ double cross_entropy_row(const Stored* x, std::size_t n, std::size_t label, doub
   return loss;
 }
 
+/// -log q_label alone.
+template <class L, class Stored>
+double cross_entropy_row(const Stored* x, std::size_t n, std::size_t label) {
+  return cross_entropy_row<L, Stored>(x, n, label, 0, 1, nullptr, false);
+}
+
 }  // namespace kernels
 }  // namespace DISTILL_ABI
 }  // namespace distill

@@ -38,6 +38,18 @@ auto is_near(const ClassPair<L>& c) {
   return c.log_ratio * c.log_ratio < L(T(near_ratio * near_ratio));
 }
 
+/// A class by the logarithms of its probabilities, one number at a time; `log_ratio` may be more exact than their
+/// difference.
+template <class T>
+ClassPair<Lanes<T, ScalarArch>> class_pair(T log_p, T log_q, T log_ratio) {
+  ClassPair<Lanes<T, ScalarArch>> c;
+  c.p = std::exp(log_p);
+  c.q = std::exp(log_q);
+  c.log_ratio = c.p.value + c.q.value == 0 ? T(0) : log_ratio;
+  c.q_minus_p = is_near(c) ? c.p.value * std::expm1(-c.log_ratio.value) : c.q.value - c.p.value;
+  return c;
+}
+
 template <class L>
 struct ClassTerm {
   L value;

@@ -243,13 +243,8 @@ class ExactDivergenceRow {
     long double value = 0;
     for (std::size_t i = 0; i < n_; ++i) {
       if (i == label_) continue;
-      ClassPair<X> c;
-      c.p = std::exp(p.log_probability(i));
-      c.q = std::exp(q_.log_probability(i));
-      const bool is_masked = c.p.value + c.q.value == 0;
-      c.log_ratio = is_masked ? 0 : exact_log_ratio(p, q_, i);
-      c.q_minus_p = is_near(c) ? c.p.value * std::expm1(-c.log_ratio.value) : c.q.value - c.p.value;
-      const ClassTerm<X> result = term_(c);
+      const ClassTerm<X> result =
+          term_(class_pair(p.log_probability(i), q_.log_probability(i), exact_log_ratio(p, q_, i)));
       value += result.value.value;
       slopes_[i] += weight * result.slope.value;
     }

@@ -23,11 +23,10 @@ double head_share(const S* student, const T* teacher, std::size_t n, double temp
     C p, gap;
     std::uint32_t index;
   };
-  const std::size_t row_bytes = (n * sizeof(C) + 63) / 64 * 64;
-  char* const memory = static_cast<char*>(detail::scratch().classes.reserve(2 * row_bytes + n * sizeof(Class)));
-  C* const p = reinterpret_cast<C*>(memory);
-  C* const q = reinterpret_cast<C*>(memory + row_bytes);
-  Class* const classes = reinterpret_cast<Class*>(memory + 2 * row_bytes);
+  detail::ScratchArrays arrays(detail::scratch().classes, 2 * detail::bytes_of<C>(n) + detail::bytes_of<Class>(n));
+  C* const p = arrays.take<C>(n);
+  C* const q = arrays.take<C>(n);
+  Class* const classes = arrays.take<Class>(n);
   softmax_row<L>(teacher, n, temperature, p);
   softmax_row<L>(student, n, temperature, q);
   double all = 0;

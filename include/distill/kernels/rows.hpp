@@ -47,6 +47,12 @@ void fill_row(const FeatureMapView<T>& view, std::size_t i, float value) {
   }
 }
 
+/// The factor of a softened loss that keeps its gradient's size at any temperature, if it is asked for.
+template <class Loss>
+double soft_scale(const Loss& loss) {
+  return loss.scale_by_temperature_squared ? loss.temperature * loss.temperature : 1;
+}
+
 /// What the reduction needs to know about a loss's rows.
 struct RowSizes {
   std::size_t rows;

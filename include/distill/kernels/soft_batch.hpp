@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdlib>
 
 #include <distill/core/gradient.hpp>
 #include <distill/core/logit_transform.hpp>
@@ -11,9 +10,9 @@
 #include <distill/core/scratch.hpp>
 #include <distill/core/teachers.hpp>
 #include <distill/core/version.hpp>
+#include <distill/kernels/backward_row.hpp>
 #include <distill/kernels/rows.hpp>
 #include <distill/kernels/softmax_row.hpp>
-#include <distill/kernels/sum_row.hpp>
 #include <distill/kernels/teacher_rows.hpp>
 #include <distill/kernels/transform_row.hpp>
 
@@ -57,11 +56,10 @@ double reduce_soft_batch(const Loss& loss, const detail::TeacherCall<S, T, G>& c
   if (live == 0) return 0;
 
   const bool wants_gradient = call.grad.view.data != nullptr;
-  const std::size_t matrix = ScratchArrays::bytes(live * cols * sizeof(C)),
-                    vector = ScratchArrays::bytes(live * sizeof(double));
-  ScratchArrays arrays(4 * matrix + 3 * vector + ScratchArrays::bytes(live * sizeof(std::size_t)) +
-                       ScratchArrays::bytes(live * sizeof(TransformRow<L>)) +
-                       ScratchArrays::bytes(work_size(live) * sizeof(double)));
+  using detail::bytes_of;
+  detail::ScratchArrays arrays(detail::scratch().inputs,
+                               4 * bytes_of<C>(live * cols) + 3 * bytes_of<double>(live) + bytes_of<std::size_t>(live) +
+                                   bytes_of<TransformRow<L>>(live) + bytes_of<double>(work_size(live)));
   C* const z = arrays.take<C>(live * cols);
   C* const q = arrays.take<C>(live * cols);
   C* const p = arrays.take<C>(live * cols);
@@ -84,6 +82,7 @@ double reduce_soft_batch(const Loss& loss, const detail::TeacherCall<S, T, G>& c
     softmax_row<L>(z + k * cols, cols, loss.temperature, q + k * cols);
     for (std::size_t j = 0; j < cols; ++j) g[k * cols + j] = 0;
   });
+  const double factor = loss.reduction == Reduction::sum ? loss.weight : loss.weight / total_weight;
   double value = 0;
   for (std::size_t m = 0; m < call.teachers.size(); ++m) {
     const auto& teacher = call.teachers[m];
@@ -95,24 +94,17 @@ double reduce_soft_batch(const Loss& loss, const detail::TeacherCall<S, T, G>& c
     });
     const SoftBatch<C> batch{q, p, weights, live, cols, total_weight, options.executor};
     for (std::size_t k = 0; k < live; ++k) own_losses[k] = 0;
-    value += teacher.weight * batch_loss(batch, teacher.weight, own_losses, wants_gradient ? g : nullptr, work);
+    value +=
+        teacher.weight * batch_loss(batch, factor * teacher.weight, own_losses, wants_gradient ? g : nullptr, work);
     for (std::size_t k = 0; k < live; ++k) losses[k] += teacher.weight * own_losses[k];
   }
-  double factor = loss.weight;
-  if (loss.reduction != Reduction::sum) factor /= total_weight;
   if (options.losses) {
     for (std::size_t k = 0; k < live; ++k) options.losses[index[k]] = losses[k];
   }
   if (wants_gradient) {
     for_each_row(live, cols, options.executor, [&](std::size_t k) {
       C* const row = g + k * cols;
-      const C* const probability = q + k * cols;
-      const auto at = [&](const C* x, std::size_t i) { return load_up_to<L>(x + i, cols - i, 0); };
-      const L mean(static_cast<C>(sum_row<L>(cols, [&](std::size_t i) { return at(probability, i) * at(row, i); })));
-      const L scale(static_cast<C>(factor / loss.temperature));
-      for (std::size_t i = 0; i < cols; i += L::width) {
-        store_up_to(at(probability, i) * (at(row, i) - mean) * scale, row + i, cols - i);
-      }
+      softmax_backward_row<L>(q + k * cols, row, cols, loss.temperature, row, false);
       transforms[k].backward(z + k * cols, cols, row);
       put_row<L>(row, cols, call.grad.view.row(index[k]), call.grad.accumulate);
     });

@@ -18,6 +18,7 @@
 #include <distill/kernels/exp_stream.hpp>
 #include <distill/kernels/log.hpp>
 #include <distill/kernels/memory.hpp>
+#include <distill/kernels/sum_row.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {
@@ -68,9 +69,10 @@ class SparseStudent {
       double inside = 0;
       for (std::size_t j = 0; j < count; ++j) inside += scalar_exp2(exponent_of(classes[j].index));
       // a difference, or a sum of its own where that would have lost its digits
-      const double outside = stream_.sum - inside;
+      double outside = stream_.sum - inside;
+      if (!(outside > 0.25 * stream_.sum)) outside = sum_of_others();
       log_total_ = scalar_log(stream_.sum) + ln_2 * stream_.offset;
-      log_others_ = outside > 0.25 * stream_.sum ? std::log(outside) + ln_2 * stream_.offset : log_of_others();
+      log_others_ = outside > 0x1p-60 * stream_.sum ? std::log(outside) + ln_2 * stream_.offset : log_of_others();
     } else {
       log_total_ = log_sum(n, [&](std::size_t i) { return scaled(i); });
       log_others_ = log_of_others();
@@ -81,7 +83,7 @@ class SparseStudent {
   double log_probability(std::size_t i) const { return scaled(i) - log_total_; }
   double log_others() const { return log_others_ - log_total_; }
 
-  /// Writes q_factor * q for all classes.
+  /// Writes q_factor * q for the other classes; what the teacher's classes get is to be overwritten.
   void write(double q_factor, Student* grad, bool accumulate) const {
     if (is_ordinary_) {
       for (std::size_t begin = 0, chunk = 0; begin < n_; begin += chunk_size<L>, ++chunk) {
@@ -106,6 +108,20 @@ class SparseStudent {
     return exact_exponent(detail::load_scalar<double>(x_ + i), log2_e / temperature_, stream_.offset);
   }
 
+  /// Of their exponentials; takes those of the teacher's classes out of the kept row.
+  double sum_of_others() {
+    const KeptRow<L>& kept = kept_[0];
+    for (std::size_t j = 0; j < count_; ++j) kept.values[classes_[j].index] = 0;
+    double sum = 0;
+    for (std::size_t begin = 0, chunk = 0; begin < n_; begin += chunk_size<L>, ++chunk) {
+      const std::size_t size = (std::min)(n_ - begin, chunk_size<L>);
+      const double part = sum_row<L>(size, [&](std::size_t i) { return load<L>(kept.values + begin + i); });
+      sum += lowered(part, stream_.offset - static_cast<double>(kept.offsets[chunk]));
+    }
+    return sum;
+  }
+
+  /// Where those exponentials are too small to be kept.
   double log_of_others() const {
     double largest = -infinity<double>, sum = 0;
     std::size_t next = 0;
@@ -190,19 +206,11 @@ double sparse_row(const Term& term, double linear, const Student* x, std::size_t
     log_others = student->log_others();
   }
 
-  const auto pair = [](double log_p, double log_q) {
-    ClassPair<D> c;
-    c.p = std::exp(log_p);
-    c.q = std::exp(log_q);
-    c.log_ratio = c.p.value + c.q.value == 0 ? 0 : log_p - log_q;
-    c.q_minus_p = is_near(c) ? c.p.value * std::expm1(-c.log_ratio.value) : c.q.value - c.p.value;
-    return c;
-  };
   // sums that are not over all classes need what the terms leave out
   const bool is_partial = options.tail == Tail::renormalise_teacher || options.tail == Tail::truncate;
   double value = 0, slope_sum = 0, others_slope = 0;
   for (std::size_t j = 0; j < count; ++j) {
-    const ClassPair<D> c = pair(classes[j].log_p, classes[j].log_q);
+    const ClassPair<D> c = class_pair(classes[j].log_p, classes[j].log_q, classes[j].log_p - classes[j].log_q);
     const ClassTerm<D> result = term(c);
     value += result.value.value + (is_partial ? linear * c.q_minus_p.value : 0);
     classes[j].slope = result.slope.value + (is_partial ? linear * c.q.value : 0);
@@ -215,7 +223,7 @@ double sparse_row(const Term& term, double linear, const Student* x, std::size_t
     others_slope = std::isfinite(absent) ? absent : 0;
     slope_sum += others_slope * others;
   } else if (has_bucket) {
-    const ClassPair<D> c = pair(log_tail, log_others);
+    const ClassPair<D> c = class_pair(log_tail, log_others, log_tail - log_others);
     const ClassTerm<D> result = term(c);
     value += result.value.value;
     slope_sum += result.slope.value;

@@ -20,41 +20,24 @@
 
 namespace distill {
 inline namespace DISTILL_ABI {
+namespace detail {
+
+/// What a call of a loss with a teacher was given, checked.
+template <class S, class T, class G>
+struct TeacherCall {
+  MatrixView<const S> student;
+  Teachers<const T> teachers;
+  GradientTarget<MatrixView<G>> grad;
+};
+
+}  // namespace detail
+
 namespace kernels {
 
 /// Stands where a loss has no labels.
 struct NoLabels {
   static constexpr std::size_t at(std::size_t) { return none; }
   static constexpr bool is_ignored(std::size_t) { return false; }
-};
-
-template <class Label>
-struct RowLabels {
-  LabelsView<Label> labels;
-  std::int64_t ignore_label;
-
-  std::size_t at(std::size_t i) const { return static_cast<std::size_t>(labels.data[i]); }
-  bool is_ignored(std::size_t i) const { return detail::is_ignored(labels.data[i], ignore_label); }
-};
-
-template <class Label>
-RowLabels(LabelsView<Label>, std::int64_t) -> RowLabels<Label>;
-
-/// Arrays for one row, side by side in the calling thread's scratch memory.
-class ScratchArrays {
- public:
-  explicit ScratchArrays(std::size_t bytes) : next_(static_cast<char*>(detail::scratch().inputs.reserve(bytes))) {}
-
-  static constexpr std::size_t bytes(std::size_t size) { return (size + 63) / 64 * 64; }
-  template <class T>
-  T* take(std::size_t count) {
-    T* const result = reinterpret_cast<T*>(next_);
-    next_ += bytes(count * sizeof(T));
-    return result;
-  }
-
- private:
-  char* next_;
 };
 
 /// A row of scores, and what a loss of one row is called with.
@@ -65,10 +48,6 @@ struct ScoresRow {
   std::size_t n;
   std::size_t label;
 
-  // what a row function takes where no gradient is asked for
-  S* no_gradient() const { return nullptr; }
-  T* no_teacher_gradient() const { return nullptr; }
-
   /// The row with `scores` as its only teacher; it must not outlive them.
   ScoresRow with(const T* const& scores) const {
     static constexpr double one = 1;
@@ -76,56 +55,70 @@ struct ScoresRow {
   }
 };
 
+/// Row i of what receives the gradient, or null.
+template <class View>
+auto* gradient_row(const GradientTarget<View>& grad, std::size_t i) {
+  return grad.view.data ? grad.view.row(i) : nullptr;
+}
+
 /// Calls row_loss(row, grad, accumulate) with row i of the scores as they are stored.
-template <class S, class T, class RowLoss>
-double with_stored_row(const S* student, const detail::Teachers<const T>& teachers, std::size_t i, std::size_t n,
-                       std::size_t label, S* grad, bool accumulate, const RowLoss& row_loss) {
+template <class S, class T, class G, class RowLoss>
+double with_stored_row(const detail::TeacherCall<S, T, G>& call, std::size_t i, std::size_t label,
+                       const RowLoss& row_loss) {
+  const detail::Teachers<const T>& teachers = call.teachers;
+  const auto run = [&](const TeacherRows<T>& rows) {
+    return row_loss(ScoresRow<S, T>{call.student.row(i), rows, call.student.cols, label}, gradient_row(call.grad, i),
+                    call.grad.accumulate);
+  };
   if (!teachers.is_list()) {
     const T* const scores = teachers[0].scores.matrix.row(i);
     const double weight = 1;
-    return row_loss(ScoresRow<S, T>{student, {&scores, &weight, 1}, n, label}, grad, accumulate);
+    return run({&scores, &weight, 1});
   }
   const std::size_t count = teachers.size();
-  ScratchArrays arrays(ScratchArrays::bytes(count * sizeof(T*)) + ScratchArrays::bytes(count * sizeof(double)));
+  detail::ScratchArrays arrays(detail::scratch().inputs,
+                               detail::bytes_of<const T*>(count) + detail::bytes_of<double>(count));
   const T** const scores = arrays.take<const T*>(count);
   double* const weights = arrays.take<double>(count);
   for (std::size_t k = 0; k < count; ++k) {
     scores[k] = teachers[k].scores.matrix.row(i);
     weights[k] = teachers[k].weight;
   }
-  return row_loss(ScoresRow<S, T>{student, {scores, weights, count}, n, label}, grad, accumulate);
+  return run({scores, weights, count});
 }
 
 /// Calls it with transformed copies of the row, in the type that they are computed in, and a gradient of its own; that
 /// goes back through the transform, and then through finish(z, g, other): what it adds to the loss, and to the gradient
 /// g with respect to the student as stored. z and other are n numbers to work with.
-template <class L, class S, class T, class RowLoss, class Finish>
-double with_transformed_row(const LogitTransform& transform, const S* student,
-                            const detail::Teachers<const T>& teachers, std::size_t i, std::size_t n, std::size_t label,
-                            S* grad, bool accumulate, const RowLoss& row_loss, const Finish& finish) {
+template <class L, class S, class T, class G, class RowLoss, class Finish>
+double with_transformed_row(const LogitTransform& transform, const detail::TeacherCall<S, T, G>& call, std::size_t i,
+                            std::size_t label, const RowLoss& row_loss, const Finish& finish) {
   using C = typename L::Scalar;
-  const std::size_t count = teachers.size();
-  ScratchArrays arrays(ScratchArrays::bytes(count * sizeof(C*)) + ScratchArrays::bytes(count * sizeof(double)) +
-                       (count + 3) * ScratchArrays::bytes(n * sizeof(C)));
+  const std::size_t count = call.teachers.size(), n = call.student.cols;
+  G* const grad = gradient_row(call.grad, i);
+  detail::ScratchArrays arrays(
+      detail::scratch().inputs,
+      detail::bytes_of<const C*>(count) + detail::bytes_of<double>(count) + (count + 3) * detail::bytes_of<C>(n));
   const C** const scores = arrays.take<const C*>(count);
   double* const weights = arrays.take<double>(count);
   C* const z = arrays.take<C>(n);
   C* const g = arrays.take<C>(n);
   C* const other = arrays.take<C>(n);
   TransformRow<L> student_transform(transform, true);
-  student_transform.forward(student, n, z);
+  student_transform.forward(call.student.row(i), n, z);
   for (std::size_t k = 0; k < count; ++k) {
+    const WeightedTeacher<const T>& teacher = call.teachers[k];
     C* const t = arrays.take<C>(n);
-    weights[k] = teachers[k].weight;
+    weights[k] = teacher.weight;
     scores[k] = t;
     if (weights[k] == 0) continue;
-    TransformRow<L> teacher_transform(transform, teachers[k].scores.kind == ScoreKind::logits);
-    teacher_transform.forward(teachers[k].scores.matrix.row(i), n, t);
+    TransformRow<L> teacher_transform(transform, teacher.scores.kind == ScoreKind::logits);
+    teacher_transform.forward(teacher.scores.matrix.row(i), n, t);
   }
   double loss = row_loss(ScoresRow<C, C>{z, {scores, weights, count}, n, label}, grad ? g : nullptr, false);
   if (grad) student_transform.backward(z, n, g);
   loss += finish(z, grad ? g : nullptr, other);
-  if (grad) put_row<L>(g, n, grad, accumulate);
+  if (grad) put_row<L>(g, n, grad, call.grad.accumulate);
   return loss;
 }
 
@@ -166,43 +159,31 @@ double unmasked_row(const S* student, const T* teacher, std::size_t n, S* grad, 
   return loss;
 }
 
-/// `row_loss(row, factor, grad, accumulate)` returns the loss of a row and writes its gradient times `factor`.
+/// `row_loss(row, factor, grad, accumulate)` returns the loss of a row and writes its gradient times `factor`. `terms`
+/// as in RowSizes.
 ///
 /// `one_by_one`: it takes the teachers of a list one after the other, so that grad must not be the student's memory.
-template <bool one_by_one, class L, class Loss, class S, class T, class Labels, class G, class RowLoss>
-double reduce_teacher_rows(const Loss& loss, std::size_t terms, const MatrixView<const S>& student,
-                           const detail::Teachers<const T>& teachers, const Labels& labels,
-                           const GradientTarget<MatrixView<G>>& grad, const RowOptions& options,
-                           const RowLoss& row_loss) {
+template <bool one_by_one, class L, class Loss, class S, class T, class G, class Labels, class RowLoss>
+double reduce_teacher_rows(const Loss& loss, const detail::TeacherCall<S, T, G>& call, const Labels& labels,
+                           const RowOptions& options, std::size_t terms, const RowLoss& row_loss) {
   return reduce_rows(
-      {student.rows, student.cols, terms}, grad, options, loss.reduction, loss.weight,
+      {call.student.rows, call.student.cols, terms}, call.grad, options, loss.reduction, loss.weight,
       [&](std::size_t i) { return labels.is_ignored(i); },
       [&](std::size_t i, double factor) {
-        G* const grad_row = grad.view.data ? grad.view.row(i) : nullptr;
         const auto bound = [&](const auto& row, auto* g, bool accumulate) {
           return row_loss(row, factor, g, accumulate);
         };
-        if (loss.logits.is_identity() && !(one_by_one && teachers.is_list())) {
-          return with_stored_row<G>(student.row(i), teachers, i, student.cols, labels.at(i), grad_row, grad.accumulate,
-                                    bound);
+        if (loss.logits.is_identity() && !(one_by_one && call.teachers.is_list())) {
+          return with_stored_row(call, i, labels.at(i), bound);
         }
-        return with_transformed_row<L, G>(loss.logits, student.row(i), teachers, i, student.cols, labels.at(i),
-                                          grad_row, grad.accumulate, bound,
-                                          [](const auto*, const auto*, const auto*) { return 0.0; });
+        return with_transformed_row<L>(loss.logits, call, i, labels.at(i), bound,
+                                       [](const auto*, const auto*, const auto*) { return 0.0; });
       });
 }
 
 }  // namespace kernels
 
 namespace detail {
-
-/// What a call of a loss with a teacher was given, checked.
-template <class S, class T, class G>
-struct TeacherCall {
-  MatrixView<const S> student;
-  Teachers<const T> teachers;
-  GradientTarget<MatrixView<G>> grad;
-};
 
 template <class Loss, class Student, class Teacher, class Grad>
 auto checked_call(const char* who, const Loss& loss, const Student& student_scores, const Teacher& teacher_scores,
@@ -233,12 +214,6 @@ void require_logits(const char* who, const Teacher& scores) {
   }
 }
 
-/// The scale of a softened loss.
-template <class Loss>
-double soft_scale(const Loss& loss) {
-  return loss.scale_by_temperature_squared ? loss.temperature * loss.temperature : 1;
-}
-
 /// The entropies of a row's teachers, by their weights.
 template <class L, class S, class T>
 double teacher_entropy(const kernels::ScoresRow<S, T>& row, double temperature) {
@@ -255,9 +230,9 @@ template <class Loss, class Term, class S, class T, class G>
 double reduce_divergence(const Loss& loss, const Term& term, double entropy, const TeacherCall<S, T, G>& call,
                          const RowOptions& options) {
   using L = kernels::Lanes<compute_t<S, T>, kernels::DefaultArch>;
-  const double scale = soft_scale(loss);
+  const double scale = kernels::soft_scale(loss);
   return kernels::reduce_teacher_rows<false, L>(
-      loss, call.student.cols, call.student, call.teachers, kernels::NoLabels{}, call.grad, options,
+      loss, call, kernels::NoLabels{}, options, call.student.cols,
       [&](const auto& row, double factor, auto* grad, bool accumulate) {
         const double constant = entropy == 0 ? 0 : entropy * teacher_entropy<L>(row, loss.temperature);
         return scale * (constant + kernels::divergence_row<L>(term, row.student, row.teachers, row.n, loss.temperature,

@@ -59,9 +59,9 @@ struct AdaptiveKl {
   template <class S, class T, class G>
   double compute(const detail::TeacherCall<S, T, G>& call, const RowOptions& options) const {
     using L = kernels::Lanes<detail::compute_t<S, T>, kernels::DefaultArch>;
-    const double scale = detail::soft_scale(*this);
+    const double scale = kernels::soft_scale(*this);
     return kernels::reduce_teacher_rows<true, L>(
-        *this, call.student.cols, call.student, call.teachers, kernels::NoLabels{}, call.grad, options,
+        *this, call, kernels::NoLabels{}, options, call.student.cols,
         [&](const auto& row, double factor, auto* grad, bool accumulate) {
           return kernels::for_each_teacher(row, grad, accumulate, [&](auto* teacher, double w, auto* to, bool add) {
             const double head = kernels::head_share<L>(row.student, teacher, row.n, temperature, tail_mass);

@@ -52,11 +52,10 @@ struct CrossEntropy {
                     const RowOptions& options = {}) const {
     constexpr const char* who = "CrossEntropy";
     const auto student = detail::read_only(as_matrix(student_scores));
-    const auto labels = as_labels(class_labels);
     detail::require_unit_interval(who, "label_smoothing", label_smoothing);
     detail::require_finite(who, "weight", weight);
     detail::require_view(who, "student", student);
-    detail::require_labels(who, labels, student.rows, student.cols, ignore_label);
+    const auto labels = detail::checked_labels(who, as_labels(class_labels), student.rows, student.cols, ignore_label);
     const auto grad = detail::checked_gradient(who, student, gradient);
     detail::require_weights(who, options.weights, student.rows);
 
@@ -65,15 +64,14 @@ struct CrossEntropy {
 
  private:
   template <class S, class Label, class G>
-  double compute(const MatrixView<S>& student, const LabelsView<Label>& labels,
+  double compute(const MatrixView<S>& student, const detail::RowLabels<Label>& labels,
                  const GradientTarget<MatrixView<G>>& grad, const RowOptions& options) const {
     using L = kernels::Lanes<detail::compute_t<S>, kernels::DefaultArch>;
     return kernels::reduce_rows(
         {student.rows, student.cols, student.cols}, grad, options, reduction, weight,
-        [&](std::size_t i) { return detail::is_ignored(labels.data[i], ignore_label); },
+        [&](std::size_t i) { return labels.is_ignored(i); },
         [&](std::size_t i, double factor) {
-          return kernels::cross_entropy_row<L, G>(student.row(i), student.cols,
-                                                  static_cast<std::size_t>(labels.data[i]), label_smoothing, factor,
+          return kernels::cross_entropy_row<L, G>(student.row(i), student.cols, labels.at(i), label_smoothing, factor,
                                                   grad.view.data ? grad.view.row(i) : nullptr, grad.accumulate);
         });
   }

@@ -56,29 +56,29 @@ struct DecoupledKd {
   }
 
   template <class Student, class Teacher, class Labels, class Grad, class = detail::enable_if_not_options<Grad>>
-  double operator()(const Student& student, const Teacher& teacher, const Labels& class_labels, Grad&& grad,
+  double operator()(const Student& student, const Teacher& teacher, const Labels& labels, Grad&& grad,
                     const RowOptions& options = {}) const {
     constexpr const char* who = "DecoupledKd";
     detail::require_positive_finite(who, "temperature", temperature);
     detail::require_nonnegative_finite(who, "alpha", alpha);
     detail::require_nonnegative_finite(who, "beta", beta);
     const auto call = detail::checked_call(who, *this, student, teacher, grad, options);
-    const auto labels = as_labels(class_labels);
-    detail::require_labels(who, labels, call.student.rows, call.student.cols, ignore_label);
-    return compute(call, kernels::RowLabels{labels, ignore_label}, options);
+    return compute(call,
+                   detail::checked_labels(who, as_labels(labels), call.student.rows, call.student.cols, ignore_label),
+                   options);
   }
 
  private:
   template <class S, class T, class G, class RowLabels>
   double compute(const detail::TeacherCall<S, T, G>& call, const RowLabels& labels, const RowOptions& options) const {
     using L = kernels::Lanes<detail::compute_t<S, T>, kernels::DefaultArch>;
-    const double scale = detail::soft_scale(*this);
-    return kernels::reduce_teacher_rows<false, L>(
-        *this, call.student.cols, call.student, call.teachers, labels, call.grad, options,
-        [&](const auto& row, double factor, auto* grad, bool accumulate) {
-          return kernels::decoupled_row<L>(alpha * scale, beta * scale, row.student, row.teachers, row.n, row.label,
-                                           temperature, factor, grad, accumulate);
-        });
+    const double scale = kernels::soft_scale(*this);
+    return kernels::reduce_teacher_rows<false, L>(*this, call, labels, options, call.student.cols,
+                                                  [&](const auto& row, double factor, auto* grad, bool accumulate) {
+                                                    return kernels::decoupled_row<L>(
+                                                        alpha * scale, beta * scale, row.student, row.teachers, row.n,
+                                                        row.label, temperature, factor, grad, accumulate);
+                                                  });
   }
 };
 

@@ -72,7 +72,7 @@ struct Dist {
   template <class S, class T, class G>
   double compute(const detail::TeacherCall<S, T, G>& call, const RowOptions& options) const {
     using L = kernels::Lanes<detail::compute_t<S, T>, kernels::DefaultArch>;
-    const double scale = detail::soft_scale(*this);
+    const double scale = kernels::soft_scale(*this);
     return kernels::reduce_soft_batch<L>(
         *this, call, options, [&](std::size_t) { return 8 * call.student.cols; },
         [&](const auto& batch, double factor, double* losses, auto* gradient, double* work) {

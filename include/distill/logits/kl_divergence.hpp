@@ -59,7 +59,7 @@ struct KlDivergence {
   template <class S, class T, class G>
   double compute(const detail::TeacherCall<S, T, G>& call, const RowOptions& options) const {
     using L = kernels::Lanes<detail::compute_t<S, T>, kernels::DefaultArch>;
-    const double scale = detail::soft_scale(*this);
+    const double scale = kernels::soft_scale(*this);
     // several teachers share the student's sums there
     if (call.teachers.is_list()) {
       return detail::reduce_divergence(*this, kernels::ForwardKlTerm{}, subtract_teacher_entropy ? 0 : 1, call,
@@ -67,7 +67,7 @@ struct KlDivergence {
     }
     return kernels::with_precision(kernels::needs_high_precision(precision, temperature), [&](auto chosen) {
       return kernels::reduce_teacher_rows<false, L>(
-          *this, call.student.cols, call.student, call.teachers, kernels::NoLabels{}, call.grad, options,
+          *this, call, kernels::NoLabels{}, options, call.student.cols,
           [&](const auto& row, double factor, auto* grad, bool accumulate) {
             const double constant = subtract_teacher_entropy ? 0 : detail::teacher_entropy<L>(row, temperature);
             return scale * constant + kernels::distillation_row<decltype(chosen)::value, false, L>(

@@ -55,15 +55,15 @@ struct KnowledgeDistillation {
   }
 
   template <class Student, class Teacher, class Labels, class Grad, class = detail::enable_if_not_options<Grad>>
-  double operator()(const Student& student, const Teacher& teacher, const Labels& class_labels, Grad&& grad,
+  double operator()(const Student& student, const Teacher& teacher, const Labels& labels, Grad&& grad,
                     const RowOptions& options = {}) const {
     constexpr const char* who = "KnowledgeDistillation";
     detail::require_positive_finite(who, "temperature", temperature);
     detail::require_unit_interval(who, "alpha", alpha);
     const auto call = detail::checked_call(who, *this, student, teacher, grad, options);
-    const auto labels = as_labels(class_labels);
-    detail::require_labels(who, labels, call.student.rows, call.student.cols, ignore_label);
-    return compute(call, kernels::RowLabels{labels, ignore_label}, options);
+    return compute(call,
+                   detail::checked_labels(who, as_labels(labels), call.student.rows, call.student.cols, ignore_label),
+                   options);
   }
 
  private:
@@ -78,25 +78,21 @@ struct KnowledgeDistillation {
           {call.student.rows, n, n}, call.grad, options, reduction, weight,
           [&](std::size_t i) { return labels.is_ignored(i); },
           [&](std::size_t i, double factor) {
-            const S* const student = call.student.row(i);
-            G* const grad = call.grad.view.data ? call.grad.view.row(i) : nullptr;
-            const bool accumulate = call.grad.accumulate;
             if (logits.is_identity() && !call.teachers.is_list()) {
-              return kernels::with_stored_row<G>(
-                  student, call.teachers, i, n, labels.at(i), grad, accumulate, [&](const auto& row, G* g, bool add) {
-                    return kernels::distillation_row<exactness, true, L>(row, factors, temperature, factor, g, add);
-                  });
+              return kernels::with_stored_row(call, i, labels.at(i), [&](const auto& row, auto* grad, bool add) {
+                return kernels::distillation_row<exactness, true, L>(row, factors, temperature, factor, grad, add);
+              });
             }
-            return kernels::with_transformed_row<L, G>(
-                logits, student, call.teachers, i, n, labels.at(i), grad, accumulate,
-                [&](const auto& row, auto* g, bool add) {
-                  return kernels::for_each_teacher(row, g, add, [&](auto* teacher, double w, auto* to, bool more) {
+            return kernels::with_transformed_row<L>(
+                logits, call, i, labels.at(i),
+                [&](const auto& row, auto* grad, bool add) {
+                  return kernels::for_each_teacher(row, grad, add, [&](auto* teacher, double w, auto* to, bool more) {
                     return kernels::distillation_row<exactness, false, L>(row.with(teacher), {factors.soft},
                                                                           temperature, w * factor, to, more);
                   });
                 },
                 [&](auto* z, auto* g, auto* other) {
-                  return label_term<L>(student, n, labels.at(i), factor, z, g, other);
+                  return label_term<L>(call.student.row(i), n, labels.at(i), factor, z, g, other);
                 });
           });
     });

@@ -55,7 +55,7 @@ struct LogitMse {
     using L = kernels::Lanes<detail::compute_t<S, T>, kernels::DefaultArch>;
     const double scale = 1 / (temperature * temperature);
     return kernels::reduce_teacher_rows<true, L>(
-        *this, call.student.cols, call.student, call.teachers, kernels::NoLabels{}, call.grad, options,
+        *this, call, kernels::NoLabels{}, options, call.student.cols,
         [&](const auto& row, double factor, auto* grad, bool accumulate) {
           return kernels::for_each_teacher(row, grad, accumulate, [&](auto* teacher, double w, auto* to, bool add) {
             return scale * kernels::unmasked_row<L>(

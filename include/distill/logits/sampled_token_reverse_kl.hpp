@@ -64,7 +64,7 @@ auto sampled_tokens(const Tokens& tokens, const LogProbabilities& teacher, const
 ///             that is none. NaN makes its row NaN
 /// Throws      std::invalid_argument on a token or parameter out of range, sizes that differ, and what CrossEntropy
 ///             throws for; before anything is written
-/// Cost        one read of student, one write of grad; scratch: one row of the computed type
+/// Cost        one read of student, another and one write of grad with a gradient; scratch: one row of the computed type
 /// Conventions the clip of the ratio is PPO's. At temperature 1, as tokens are sampled from q
 /// Paper       Gu, Dong, Wei, Huang: MiniLLM, 2024 (arXiv:2306.08543); clip: Schulman et al.: PPO, 2017
 ///             (arXiv:1707.06347)
@@ -90,14 +90,14 @@ struct SampledTokenReverseKl {
     if (!(ratio_clip > 0)) detail::fail(who, "ratio_clip is ", ratio_clip, ", expected a positive number");
     detail::require_finite(who, "weight", weight);
     detail::require_view(who, "student", student);
-    detail::require_labels(who, tokens.tokens, student.rows, student.cols, ignore_label);
+    const auto labels = detail::checked_labels(who, tokens.tokens, student.rows, student.cols, ignore_label);
     require_vector(who, "teacher_log_probabilities", tokens.teacher_log_probabilities, student.rows);
     if (tokens.sampling_log_probabilities.data) {
       require_vector(who, "sampling_log_probabilities", tokens.sampling_log_probabilities, student.rows);
     }
     const auto grad = detail::checked_gradient(who, student, gradient);
     detail::require_weights(who, options.weights, student.rows);
-    return compute(student, tokens, grad, options);
+    return compute(student, labels, tokens, grad, options);
   }
 
  private:
@@ -108,17 +108,18 @@ struct SampledTokenReverseKl {
   }
 
   template <class S, class Label, class T, class G>
-  double compute(const MatrixView<S>& student, const SampledTokensView<Label, T>& tokens,
-                 const GradientTarget<MatrixView<G>>& grad, const RowOptions& options) const {
+  double compute(const MatrixView<S>& student, const detail::RowLabels<Label>& labels,
+                 const SampledTokensView<Label, T>& tokens, const GradientTarget<MatrixView<G>>& grad,
+                 const RowOptions& options) const {
     using L = kernels::Lanes<detail::compute_t<S>, kernels::DefaultArch>;
     return kernels::reduce_rows(
         {student.rows, student.cols, 1}, grad, options, reduction, weight,
-        [&](std::size_t i) { return detail::is_ignored(tokens.tokens.data[i], ignore_label); },
+        [&](std::size_t i) { return labels.is_ignored(i); },
         [&](std::size_t i, double factor) {
-          const auto token = static_cast<std::size_t>(tokens.tokens.data[i]);
+          const std::size_t token = labels.at(i);
           const std::size_t n = student.cols;
           // -ln q, and its gradient times what it turns out to be worth
-          const double log_q = -kernels::cross_entropy_row<L, G>(student.row(i), n, token, 0, 1, nullptr, false);
+          const double log_q = -kernels::cross_entropy_row<L>(student.row(i), n, token);
           const double log_p = detail::load_scalar<double>(tokens.teacher_log_probabilities.data + i);
           const double r = clipped(log_q - log_p, -log_ratio_clip, log_ratio_clip);
           double ratio = 1;

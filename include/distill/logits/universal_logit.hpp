@@ -34,9 +34,8 @@ inline namespace DISTILL_ABI {
 ///             loss and gradient of NaN
 /// Throws      std::invalid_argument on another number of rows, a parameter out of range, and what KlDivergence throws
 ///             for; before anything is written
-/// Cost        sorts both rows; scratch: three rows of the student's and one of the teacher's size
-/// Conventions no half, no T^2. Rows are pairs of tokens: which of the teacher's stands beside which of the student's
-/// is
+/// Cost        sorts both rows; scratch: five rows of the student's and one of the teacher's size
+/// Conventions no half, no T^2. Rows are pairs of tokens: which of the teacher's stands beside which of the student's is
 ///             the caller's to say. TRL averages over a sequence's tokens and then over sequences: row weights
 ///             1 / tokens
 /// Paper       Boizard et al.: Towards Cross-Tokenizer Distillation, 2024 (arXiv:2402.12030)

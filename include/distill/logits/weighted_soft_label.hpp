@@ -57,31 +57,29 @@ struct WeightedSoftLabel {
   }
 
   template <class Student, class Teacher, class Labels, class Grad, class = detail::enable_if_not_options<Grad>>
-  double operator()(const Student& student, const Teacher& teacher, const Labels& class_labels, Grad&& grad,
+  double operator()(const Student& student, const Teacher& teacher, const Labels& labels, Grad&& grad,
                     const RowOptions& options = {}) const {
     constexpr const char* who = "WeightedSoftLabel";
     detail::require_positive_finite(who, "temperature", temperature);
     detail::require_nonnegative_finite(who, "teacher_epsilon", teacher_epsilon);
     const auto call = detail::checked_call(who, *this, student, teacher, grad, options);
-    const auto labels = as_labels(class_labels);
-    detail::require_labels(who, labels, call.student.rows, call.student.cols, ignore_label);
-    return compute(call, kernels::RowLabels{labels, ignore_label}, options);
+    return compute(call,
+                   detail::checked_labels(who, as_labels(labels), call.student.rows, call.student.cols, ignore_label),
+                   options);
   }
 
  private:
   template <class S, class T, class G, class RowLabels>
   double compute(const detail::TeacherCall<S, T, G>& call, const RowLabels& labels, const RowOptions& options) const {
     using L = kernels::Lanes<detail::compute_t<S, T>, kernels::DefaultArch>;
-    const double scale = detail::soft_scale(*this);
+    const double scale = kernels::soft_scale(*this);
     return kernels::reduce_teacher_rows<true, L>(
-        *this, call.student.cols, call.student, call.teachers, labels, call.grad, options,
+        *this, call, labels, options, call.student.cols,
         [&](const auto& row, double factor, auto* grad, bool accumulate) {
-          const double student_ce =
-              kernels::cross_entropy_row<L>(row.student, row.n, row.label, 0, 1, row.no_gradient(), false);
+          const double student_ce = kernels::cross_entropy_row<L>(row.student, row.n, row.label);
           return kernels::for_each_teacher(row, grad, accumulate, [&](auto* teacher, double w, auto* to, bool add) {
             const auto one = row.with(teacher);
-            const double teacher_ce =
-                kernels::cross_entropy_row<L>(teacher, row.n, row.label, 0, 1, one.no_teacher_gradient(), false);
+            const double teacher_ce = kernels::cross_entropy_row<L>(teacher, row.n, row.label);
             const double share = share_of(student_ce, teacher_ce + teacher_epsilon);
             const double constant = subtract_teacher_entropy ? 0 : detail::teacher_entropy<L>(one, temperature);
             const double divergence =
