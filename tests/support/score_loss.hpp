@@ -98,13 +98,12 @@ namespace detail {
 
 template <class S, class Loss, class Invoke>
 Answer call_in(const Problem& problem, const Call& call, const Loss& loss, const Invoke& invoke) {
-  const std::size_t rows = problem.rows(), cols = problem.cols();
-  Matrix<S> student(rows, cols, cols + 3, 1), teacher(rows, cols, cols + 2), grad(rows, cols, cols + 1, 2);
+  const std::size_t rows = problem.rows(), cols = problem.cols(), teacher_cols = problem.teacher[0].size();
+  Matrix<S> student(rows, cols, cols + 3, 1), teacher(rows, teacher_cols, teacher_cols + 2),
+      grad(rows, cols, cols + 1, 2);
   for (std::size_t i = 0; i < rows; ++i) {
-    for (std::size_t j = 0; j < cols; ++j) {
-      student.set(i, j, static_cast<double>(problem.student[i][j]));
-      teacher.set(i, j, static_cast<double>(problem.teacher[i][j]));
-    }
+    for (std::size_t j = 0; j < cols; ++j) student.set(i, j, static_cast<double>(problem.student[i][j]));
+    for (std::size_t j = 0; j < teacher_cols; ++j) teacher.set(i, j, static_cast<double>(problem.teacher[i][j]));
   }
   grad.fill(call.target == Target::add ? added_to : 123);
   Answer answer;

@@ -83,6 +83,11 @@ inline constexpr double cosine_near = 2e-7;
 inline constexpr double projected_float = 2e-6;
 inline constexpr double projected_bfloat16 = 1.0 / 128;
 
+/// Losses on hidden layers, relative to the loss (where student and teacher nearly agree: to that of a pair that does
+/// not): sums in float within a chunk; in double, sums of a few hundred terms.
+inline constexpr double hidden_value = 4e-6;
+inline constexpr double hidden_double = 1e-11;
+
 /// The gradient of an attention map, times its largest entry: u - v of unit maps cancels, and each of the two is
 /// rounded; the entries are differences of terms some times larger than they are.
 inline constexpr double attention_gradient = 16;
