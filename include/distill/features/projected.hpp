@@ -1,8 +1,5 @@
 // A loss on features behind a learned linear layer, for a student that is narrower or wider than its teacher.
-// The only header that needs Eigen.
 #pragma once
-
-#include <Eigen/Core>
 
 #include <cstddef>
 #include <limits>
@@ -17,6 +14,7 @@
 #include <distill/core/version.hpp>
 #include <distill/core/views.hpp>
 #include <distill/features/feature_matching.hpp>
+#include <distill/kernels/products.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {
@@ -45,23 +43,18 @@ namespace detail {
 template <class T>
 struct is_gradient_view<LinearProjection<T>> : std::true_type {};
 
-template <class C>
-using RowMajor = Eigen::Matrix<C, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-
-inline Eigen::Index eigen_index(std::size_t i) {
-  return static_cast<Eigen::Index>(i);
-}
-
 /// A matrix as a factor of a product in C: the memory as it is, or a copy where it holds another type.
 template <class C, class T>
 auto factor_of_product(const MatrixView<T>& m) {
   if constexpr (std::is_same_v<std::remove_const_t<T>, C>) {
-    return Eigen::Map<const RowMajor<C>, 0, Eigen::OuterStride<>>(m.data, eigen_index(m.rows), eigen_index(m.cols),
-                                                                  Eigen::OuterStride<>(eigen_index(m.row_stride)));
+    return Eigen::Map<const kernels::RowMajor<C>, 0, Eigen::OuterStride<>>(
+        m.data, kernels::eigen_index(m.rows), kernels::eigen_index(m.cols),
+        Eigen::OuterStride<>(kernels::eigen_index(m.row_stride)));
   } else {
-    RowMajor<C> copy(eigen_index(m.rows), eigen_index(m.cols));
+    kernels::RowMajor<C> copy(kernels::eigen_index(m.rows), kernels::eigen_index(m.cols));
     for (std::size_t i = 0; i < m.rows; ++i) {
-      for (std::size_t j = 0; j < m.cols; ++j) copy(eigen_index(i), eigen_index(j)) = load_scalar<C>(m.row(i) + j);
+      for (std::size_t j = 0; j < m.cols; ++j)
+        copy(kernels::eigen_index(i), kernels::eigen_index(j)) = load_scalar<C>(m.row(i) + j);
     }
     return copy;
   }
@@ -71,18 +64,20 @@ auto factor_of_product(const MatrixView<T>& m) {
 template <class C, class T, class Body>
 void sum_products(const MatrixView<T>& out, bool accumulate, const Body& body) {
   if constexpr (std::is_same_v<T, C>) {
-    Eigen::Map<RowMajor<C>, 0, Eigen::OuterStride<>> sum(out.data, eigen_index(out.rows), eigen_index(out.cols),
-                                                         Eigen::OuterStride<>(eigen_index(out.row_stride)));
+    Eigen::Map<kernels::RowMajor<C>, 0, Eigen::OuterStride<>> sum(
+        out.data, kernels::eigen_index(out.rows), kernels::eigen_index(out.cols),
+        Eigen::OuterStride<>(kernels::eigen_index(out.row_stride)));
     if (!accumulate) sum.setZero();
     body(sum);
   } else {
-    RowMajor<C> sum = RowMajor<C>::Zero(eigen_index(out.rows), eigen_index(out.cols));
+    kernels::RowMajor<C> sum =
+        kernels::RowMajor<C>::Zero(kernels::eigen_index(out.rows), kernels::eigen_index(out.cols));
     body(sum);
     for (std::size_t i = 0; i < out.rows; ++i) {
       for (std::size_t j = 0; j < out.cols; ++j) {
         T* const element = out.row(i) + j;
         const C old = accumulate ? load_scalar<C>(element) : C(0);
-        store_scalar(element, old + sum(eigen_index(i), eigen_index(j)));
+        store_scalar(element, old + sum(kernels::eigen_index(i), kernels::eigen_index(j)));
       }
     }
   }
@@ -222,8 +217,8 @@ struct Projected {
     C* const memory = static_cast<C*>(detail::scratch().products.reserve(student.rows * teacher.cols * sizeof(C)));
     const MatrixView<C> projected{memory, student.rows, teacher.cols};
     const auto projected_run = [&](std::size_t begin, std::size_t count) {
-      return Eigen::Map<detail::RowMajor<C>>(projected.row(begin), detail::eigen_index(count),
-                                             detail::eigen_index(teacher.cols));
+      return Eigen::Map<kernels::RowMajor<C>>(projected.row(begin), kernels::eigen_index(count),
+                                              kernels::eigen_index(teacher.cols));
     };
     const auto for_each_run = [&](const auto& body) { detail::for_each_live_run(student.rows, options.weights, body); };
     for_each_run([&](std::size_t begin, std::size_t count) {
@@ -249,7 +244,7 @@ struct Projected {
       }
       detail::sum_products<C>(grad.view, grad.accumulate, [&](auto& sum) {  // last: it may be the student's memory
         for_each_run([&](std::size_t begin, std::size_t count) {
-          sum.middleRows(detail::eigen_index(begin), detail::eigen_index(count)).noalias() +=
+          sum.middleRows(kernels::eigen_index(begin), kernels::eigen_index(count)).noalias() +=
               projected_run(begin, count) * weights;
         });
       });
