@@ -1,6 +1,7 @@
 // What every loss shares: how rows become one number, how accurate, and what a call may take beside its arguments.
 #pragma once
 
+#include <cstddef>
 #include <type_traits>
 
 #include <distill/core/executor.hpp>
@@ -23,6 +24,13 @@ enum class Precision {
   high,      ///< for comparing models and publishing numbers: relative accuracy also where student and teacher agree
 };
 
+/// Memory of the caller's for a loss that needs much of it, of at least the loss's workspace_size(); it may not overlap
+/// any other argument. Without it the calling thread's scratch memory is used, which is allocated once and kept.
+struct Workspace {
+  void* data = nullptr;
+  std::size_t bytes = 0;
+};
+
 /// What a call may also take; pass it last: `kl(student, teacher, grad, {.weights = w})`. Fields are only ever
 /// appended.
 struct RowOptions {
@@ -32,6 +40,8 @@ struct RowOptions {
   double* losses = nullptr;
   /// Runs blocks of rows; sequential unless one is passed.
   Executor executor = {};
+  /// Of losses on a batch's geometry, whose memory grows with the square of the batch; others leave it alone.
+  Workspace workspace = {};
 };
 
 namespace detail {

@@ -48,6 +48,7 @@ struct Scratch {
   ScratchBuffer products;  // projected rows
   ScratchBuffer inputs;    // what a kernel is given of a row, where that is not the caller's memory
   ScratchBuffer classes;   // what a kernel knows of each class, to sort them
+  ScratchBuffer batch;     // what a loss keeps of a batch's pairs
 };
 
 inline Scratch& scratch() {
@@ -64,7 +65,9 @@ constexpr std::size_t bytes_of(std::size_t count) {
 /// Arrays side by side in a buffer, each from a cache line on.
 class ScratchArrays {
  public:
-  ScratchArrays(ScratchBuffer& buffer, std::size_t bytes) : next_(static_cast<char*>(buffer.reserve(bytes))) {}
+  ScratchArrays(ScratchBuffer& buffer, std::size_t bytes) : ScratchArrays(buffer.reserve(bytes)) {}
+  /// In memory that begins at a cache line.
+  explicit ScratchArrays(void* memory) : next_(static_cast<char*>(memory)) {}
 
   template <class T>
   T* take(std::size_t count) {
@@ -86,6 +89,7 @@ inline void release_scratch() noexcept {
   detail::scratch().products.release();
   detail::scratch().inputs.release();
   detail::scratch().classes.release();
+  detail::scratch().batch.release();
 }
 
 /// The bytes of scratch memory that the calling thread holds.
