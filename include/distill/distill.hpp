@@ -1,5 +1,5 @@
-// All of distill that needs nothing but xsimd: features/projected.hpp, which needs Eigen, is included by itself. Each
-// header also stands alone.
+// All of distill that needs nothing but xsimd: relations/*.hpp and features/projected.hpp, which need Eigen for their
+// products, are included by themselves. Each header also stands alone.
 #pragma once
 
 #include <distill/attention/attention_transfer.hpp>

@@ -36,13 +36,14 @@ inline std::vector<nlohmann::json> golden_cases(const std::string& name) {
   return cases;
 }
 
-inline void check_golden_loss(const nlohmann::json& golden, double loss) {
+inline void check_golden_loss(const nlohmann::json& golden, double loss, double tolerance = tolerances::golden) {
   const auto expected = golden.at("loss").get<double>();
-  CHECK(std::abs(loss - expected) <= tolerances::golden * std::max(1.0, std::abs(expected)));
+  CHECK(std::abs(loss - expected) <= tolerance * std::max(1.0, std::abs(expected)));
 }
 
-inline void check_golden_gradient(const nlohmann::json& golden, const std::vector<double>& gradient) {
-  const GoldenArray expected(golden.at("gradients").at("student"));
+inline void check_golden_gradient(const nlohmann::json& golden, const std::vector<double>& gradient,
+                                  double tolerance = tolerances::golden, const char* input = "student") {
+  const GoldenArray expected(golden.at("gradients").at(input));
   REQUIRE(gradient.size() == expected.data.size());
   double largest = 0, worst = 0;
   for (std::size_t i = 0; i < gradient.size(); ++i) {
@@ -50,7 +51,7 @@ inline void check_golden_gradient(const nlohmann::json& golden, const std::vecto
     const double difference = std::abs(gradient[i] - expected.data[i]);
     worst = difference <= worst ? worst : difference;  // NaN is the worst
   }
-  CHECK(worst <= tolerances::golden * largest);
+  CHECK(worst <= tolerance * largest);
 }
 
 }  // namespace support

@@ -42,6 +42,8 @@ inline constexpr double double_softmax = 1e-14;
 inline constexpr double golden = 1e-9;
 /// ... of code that adds 1e-9 inside logarithms, relative
 inline constexpr double golden_with_epsilon = 1e-6;
+/// ... of PKT's code, which adds 1e-7 to norms and inside logarithms of a loss of about 1e-2
+inline constexpr double golden_pkt = 1e-5;
 /// ... of code that takes log-probabilities rounded to float for normalised: their sum is off by half a unit of float
 inline constexpr double golden_renormalised = 1e-7;
 

@@ -1,0 +1,153 @@
+// Products of a batch's rows with one another, panel by panel of columns, and gradients from them. Needs Eigen.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <type_traits>
+
+#include <distill/core/gradient.hpp>
+#include <distill/core/version.hpp>
+#include <distill/core/views.hpp>
+#include <distill/kernels/batch.hpp>
+#include <distill/kernels/lanes.hpp>
+#include <distill/kernels/memory.hpp>
+#include <distill/kernels/products.hpp>
+#include <distill/kernels/rows.hpp>
+
+namespace distill {
+inline namespace DISTILL_ABI {
+namespace kernels {
+
+/// How a batch's rows enter products.
+template <class T>
+struct BatchRows {
+  MatrixView<T> matrix;
+  const double* inverse_lengths = nullptr;  // [size]: as rows of unit length
+  bool centred = false;                     // less the rows' weighted mean
+};
+
+/// 1 / |row| of the rows that count; 0 for a row of length 0.
+template <class C, class T>
+const double* inverse_lengths(const Batch<C>& batch, const MatrixView<T>& matrix, double* out) {
+  for_each_row(batch.size, matrix.cols, batch.executor, [&](std::size_t k) {
+    const T* const row = matrix.row(batch.index[k]);
+    double sum = 0;
+    for (std::size_t j = 0; j < matrix.cols; ++j) {
+      const double x = detail::load_scalar<double>(row + j);
+      sum += x * x;
+    }
+    out[k] = sum == 0 ? 0 : 1 / std::sqrt(sum);
+  });
+  return out;
+}
+
+/// Copies `count` columns of the rows that count, from `begin` on.
+template <class C, class T>
+void pack_panel(const Batch<C>& batch, const BatchRows<T>& rows, std::size_t begin, std::size_t count, C* panel) {
+  double* const mean = batch.panel_means;
+  for (std::size_t j = 0; j < count; ++j) mean[j] = 0;
+  for (std::size_t k = 0; rows.centred && k < batch.size; ++k) {
+    const T* const row = rows.matrix.row(batch.index[k]) + begin;
+    const double share = batch.weights[k] / batch.total_weight;
+    for (std::size_t j = 0; j < count; ++j) mean[j] += share * detail::load_scalar<double>(row + j);
+  }
+  // a difference that is the rounding of a mean of equal numbers is 0
+  const double rounding = static_cast<double>(batch.size) * std::numeric_limits<double>::epsilon();
+  for_each_row(batch.size, count, batch.executor, [&](std::size_t k) {
+    const T* const row = rows.matrix.row(batch.index[k]) + begin;
+    C* const out = panel + k * count;
+    if (rows.centred) {
+      for (std::size_t j = 0; j < count; ++j) {
+        const double d = detail::load_scalar<double>(row + j) - mean[j];
+        out[j] = static_cast<C>(std::abs(d) <= rounding * std::abs(mean[j]) ? 0 : d);
+      }
+    } else {
+      const double scale = rows.inverse_lengths ? rows.inverse_lengths[k] : 1;
+      for (std::size_t j = 0; j < count; ++j) {
+        out[j] = static_cast<C>(scale * detail::load_scalar<double>(row + j));
+      }
+    }
+  });
+}
+
+template <class C>
+using Panel = Eigen::Map<const RowMajor<C>, 0, Eigen::OuterStride<>>;
+
+/// These columns of the rows that count: the caller's memory if it holds just them, else a copy in `memory`.
+template <class C, class T>
+Panel<C> panel_of(const Batch<C>& batch, const BatchRows<T>& rows, std::size_t begin, std::size_t count, C* memory) {
+  if constexpr (std::is_same_v<std::remove_const_t<T>, C>) {
+    if (batch.size == rows.matrix.rows && !rows.inverse_lengths && !rows.centred) {
+      return {rows.matrix.data + begin, eigen_index(batch.size), eigen_index(count),
+              Eigen::OuterStride<>(eigen_index(rows.matrix.row_stride))};
+    }
+  }
+  pack_panel(batch, rows, begin, count, memory);
+  return {memory, eigen_index(batch.size), eigen_index(count), Eigen::OuterStride<>(eigen_index(count))};
+}
+
+/// Calls body(begin, count) for the panels of `cols` columns.
+template <class C, class Body>
+void for_each_panel(const Batch<C>& batch, std::size_t cols, const Body& body) {
+  for (std::size_t begin = 0; begin < cols; begin += batch.panel_width) {
+    body(begin, (std::min)(cols - begin, batch.panel_width));
+  }
+}
+
+/// square_ij = row i . row j
+template <class C, class T>
+void gram(const Batch<C>& batch, const BatchRows<T>& rows, C* square) {
+  auto products = eigen_map(square, batch.size, batch.size);
+  products.setZero();
+  for_each_panel(batch, rows.matrix.cols, [&](std::size_t begin, std::size_t count) {
+    products.template selfadjointView<Eigen::Lower>().rankUpdate(panel_of(batch, rows, begin, count, batch.panel));
+  });
+  mirror_lower(square, batch.size);
+}
+
+/// square_ij = row i of a . row j of b, of equal widths
+template <class C, class A, class B>
+void cross_products(const Batch<C>& batch, const BatchRows<A>& a, const BatchRows<B>& b, C* square) {
+  auto products = eigen_map(square, batch.size, batch.size);
+  products.setZero();
+  for_each_panel(batch, a.matrix.cols, [&](std::size_t begin, std::size_t count) {
+    const auto left = panel_of(batch, a, begin, count, batch.panel);
+    products.noalias() += left * panel_of(batch, b, begin, count, batch.other_panel).transpose();
+  });
+}
+
+struct NothingElse {
+  template <class C>
+  void operator()(std::size_t, std::size_t, std::size_t, C*) const {}
+};
+
+/// Writes the gradient square * rows, to which also(k, begin, count, out) adds what row k has besides. If the student's
+/// rows are unit rows, it goes on through their lengths, with dots_k = unit row k . gradient k.
+template <class L, class T, class S, class G, class Also = NothingElse>
+void put_products(const Batch<typename L::Scalar>& batch, typename L::Scalar* square, const BatchRows<T>& rows,
+                  const BatchRows<S>& student, const double* dots, const GradientTarget<MatrixView<G>>& grad,
+                  const Also& also = {}) {
+  using C = typename L::Scalar;
+  for_each_panel(batch, rows.matrix.cols, [&](std::size_t begin, std::size_t count) {
+    auto products = eigen_map(batch.other_panel, batch.size, count);
+    products.noalias() = eigen_map(square, batch.size, batch.size) * panel_of(batch, rows, begin, count, batch.panel);
+    for_each_row(batch.size, count, batch.executor, [&](std::size_t k) {
+      C* const out = batch.other_panel + k * count;
+      also(k, begin, count, out);
+      if (student.inverse_lengths) {
+        const double inverse = student.inverse_lengths[k], along = inverse * dots[k];
+        const S* const own = student.matrix.row(batch.index[k]) + begin;
+        for (std::size_t j = 0; j < count; ++j) {
+          out[j] =
+              static_cast<C>(inverse * (static_cast<double>(out[j]) - along * detail::load_scalar<double>(own + j)));
+        }
+      }
+      put_row<L>(out, count, grad.view.row(batch.index[k]) + begin, grad.accumulate);
+    });
+  });
+}
+
+}  // namespace kernels
+}  // namespace DISTILL_ABI
+}  // namespace distill

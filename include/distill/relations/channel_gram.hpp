@@ -1,0 +1,136 @@
+// Which channels of a feature map go together.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <type_traits>
+
+#include <distill/core/checks.hpp>
+#include <distill/core/gradient.hpp>
+#include <distill/core/options.hpp>
+#include <distill/core/scalar.hpp>
+#include <distill/core/scratch.hpp>
+#include <distill/core/version.hpp>
+#include <distill/core/views.hpp>
+#include <distill/kernels/pooling.hpp>
+#include <distill/kernels/products.hpp>
+#include <distill/kernels/rows.hpp>
+#include <distill/kernels/similarity.hpp>
+
+namespace distill {
+inline namespace DISTILL_ABI {
+
+/// Inter-channel correlation: the Gram matrix of a sample's channels, its rows at unit length, is the teacher's:
+///
+///     loss = weight / divisor * sum_n w_n sum_ab (S_ab - T_ab)^2
+///     S_ab = G_ab / |G_a|,  G = F F^T for F the student's sample, channels x positions;  T of the teacher likewise
+///
+/// Shapes      student, grad: FeatureMapView of batch x channels x (height x width); teacher: the same batch and
+///             channels, any positions. float, double, half or bfloat16; the teacher's type is free, grad has the
+///             student's (its strides may differ). If either is double, all is computed in double, else in float
+/// Ranges      weight finite; a sample's sum is from 0 to 4 times the channels. Products of channels must be finite in
+///             the computed type: in float, numbers up to about 1e9
+/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
+///             exactly the student's memory. The teacher is a constant
+/// Gradient    with e = S - T: M_ab = 2 (e_ab - S_ab sum_c e_ac S_ac) / |G_a|; weight * w_n / divisor * (M + M^T) F
+/// Divisor     Reduction::per_element, the default: the sum of w times channels^2
+/// Exceptions  a channel of zeros goes with none: its rows are 0, and so is its gradient. A sample with NaN or an
+///             infinity has a loss and gradient of NaN
+/// Throws      std::invalid_argument on weight, batches or channels that differ, 0 channels or positions, null, strides
+///             that make elements coincide, memory that overlaps, a sample weight that is negative or not finite;
+///             before anything is written
+/// Cost        three products a sample by Eigen (which may allocate for its blocking), channels^2 * positions
+///             multiplications each; scratch a thread: two matrices channels x channels, and the sample's maps twice
+/// Conventions torchdistill divides by channels times the square of the batch: weight = channels / batch
+/// Paper       Liu et al.: Exploring Inter-Channel Correlation for Diversity-preserved Knowledge Distillation, 2021
+///             (arXiv:2202.03680)
+struct ChannelGram {
+  double weight = 1;
+  Reduction reduction = Reduction::per_element;
+
+  template <class Student, class Teacher>
+  double operator()(const Student& student, const Teacher& teacher, const RowOptions& options = {}) const {
+    return (*this)(student, teacher, detail::NoGradient{}, options);
+  }
+
+  template <class Student, class Teacher, class Grad, class = detail::enable_if_not_options<Grad>>
+  double operator()(const Student& student_maps, const Teacher& teacher_maps, Grad&& gradient,
+                    const RowOptions& options = {}) const {
+    constexpr const char* who = "ChannelGram";
+    const auto student = detail::read_only(as_feature_map(student_maps));
+    const auto teacher = detail::read_only(as_feature_map(teacher_maps));
+    detail::require_finite(who, "weight", weight);
+    detail::require_view(who, "student", student);
+    detail::require_view(who, "teacher", teacher);
+    if (teacher.batch != student.batch) {
+      detail::fail(who, "teacher has a batch of ", teacher.batch, ", student of ", student.batch);
+    }
+    if (teacher.channels != student.channels) {
+      detail::fail(who, "teacher has ", teacher.channels, " channels, student has ", student.channels);
+    }
+    const auto grad = detail::checked_gradient(who, student, gradient, teacher);
+    detail::require_weights(who, options.weights, student.batch);
+    return kernels::reduce_rows(
+        {student.batch, student.channels * student.positions(), student.channels * student.channels}, grad, options,
+        reduction, weight, [](std::size_t) { return false; },
+        [&](std::size_t n, double factor) { return sample_loss(student, teacher, grad, n, factor); });
+  }
+
+ private:
+  template <class S, class T, class G>
+  double sample_loss(const FeatureMapView<S>& student, const FeatureMapView<T>& teacher,
+                     const GradientTarget<FeatureMapView<G>>& grad, std::size_t n, double factor) const {
+    using C = detail::compute_t<S, T>;
+    using detail::bytes_of;
+    const std::size_t channels = student.channels, positions = student.positions();
+    const std::size_t most = (std::max)(positions, teacher.positions());
+    detail::ScratchArrays arrays(detail::scratch().products,
+                                 2 * bytes_of<C>(channels * channels) + 2 * bytes_of<C>(channels * most));
+    C* const s = arrays.take<C>(channels * channels);
+    C* const t = arrays.take<C>(channels * channels);
+    C* const maps = arrays.take<C>(channels * most);
+    C* const products = arrays.take<C>(channels * most);
+    gram(kernels::sample_maps<const T>(teacher, n), maps, t);
+    gram(kernels::sample_maps<const S>(student, n), maps, s);
+    const bool wants_gradient = grad.view.data != nullptr;
+    double loss = 0;
+    for (std::size_t a = 0; a < channels; ++a) {
+      loss += kernels::similarity_row(
+          s + a * channels, t + a * channels, channels, [](std::size_t) { return 1.0; }, factor, wants_gradient);
+    }
+    if (!wants_gradient) return loss;
+    if (!std::isfinite(loss)) {
+      kernels::fill_row(grad.view, n, std::numeric_limits<float>::quiet_NaN());
+      return std::numeric_limits<double>::quiet_NaN();
+    }
+    kernels::add_transpose(s, channels);
+    kernels::eigen_map(products, channels, positions).noalias() =
+        kernels::eigen_map(s, channels, channels) * kernels::eigen_map(maps, channels, positions);
+    const auto out = kernels::sample_maps<G>(grad.view, n);
+    for (std::size_t c = 0; c < channels; ++c) {
+      for (std::size_t p = 0; p < positions; ++p) {
+        const C old = grad.accumulate ? detail::load_scalar<C>(out.at(c, p)) : C(0);
+        detail::store_scalar(out.at(c, p), old + products[c * positions + p]);
+      }
+    }
+    return loss;
+  }
+
+  /// Copies the sample to `maps`, channels x positions, and multiplies its channels.
+  template <class C, class T>
+  static void gram(const kernels::SampleMaps<T>& sample, C* maps, C* square) {
+    const std::size_t channels = sample.channels, positions = sample.positions();
+    for (std::size_t c = 0; c < channels; ++c) {
+      for (std::size_t p = 0; p < positions; ++p) maps[c * positions + p] = detail::load_scalar<C>(sample.at(c, p));
+    }
+    auto products = kernels::eigen_map(square, channels, channels);
+    products.setZero();
+    products.template selfadjointView<Eigen::Lower>().rankUpdate(kernels::eigen_map(maps, channels, positions));
+    kernels::mirror_lower(square, channels);
+  }
+};
+
+}  // namespace DISTILL_ABI
+}  // namespace distill

@@ -1,0 +1,122 @@
+// Each student embedding picks its own teacher embedding out of the batch.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+
+#include <distill/core/checks.hpp>
+#include <distill/core/error.hpp>
+#include <distill/core/gradient.hpp>
+#include <distill/core/options.hpp>
+#include <distill/core/version.hpp>
+#include <distill/kernels/batch.hpp>
+#include <distill/kernels/gram.hpp>
+#include <distill/kernels/lanes.hpp>
+
+namespace distill {
+inline namespace DISTILL_ABI {
+
+/// In-batch InfoNCE between student and teacher: the teacher's other samples are the negatives:
+///
+///     loss = weight / divisor * sum_i w_i (ln sum_j exp(z_ij) - z_ii)
+///     z_ij = student_i . teacher_j / temperature, of rows of unit length with `normalize`
+///
+/// Shapes      student, teacher, grad: rows x cols, one embedding a row. float, double, half or bfloat16; the teacher's
+///             type is free, grad has the student's. If either is double, all is computed in double, else in float
+/// Ranges      temperature > 0 and finite, weight finite; the loss is >= 0 times weight
+/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
+///             exactly the student's memory. The teacher is a constant
+/// Gradient    weight * w_i / divisor / temperature * sum_j (softmax(z_i)_j - [i = j]) teacher_j; with normalize it
+///             goes on through the student's length
+/// Divisor     Reduction::mean, the default: the sum of w; per_element is mean, as a sample is one term. A weight is of
+///             a sample's own term; as a negative each sample that is not ignored counts once
+/// Exceptions  a sample of zeros stays 0 with normalize, and its gradient is 0. One sample has nothing to be told from:
+///             loss 0, gradient 0. NaN or an infinity in a teacher's sample makes all NaN, in a student's its own loss
+/// Throws      std::invalid_argument on a parameter out of range, shapes that differ, 0 columns, null, a stride below
+///             cols, memory that overlaps, a sample weight that is negative or not finite, a workspace that is too
+///             small; before anything is written
+/// Cost        two products by Eigen in the calling thread (which may allocate for its blocking), an exponential a
+///             pair; workspace: workspace_size(student, teacher), one matrix rows x rows and two panels
+/// Conventions covers CRD's use within a batch, without its memory bank. Both directions: call it a second time with
+///             the roles exchanged, for a teacher that learns, too
+/// Paper       van den Oord, Li, Vinyals: Representation Learning with Contrastive Predictive Coding, 2018
+///             (arXiv:1807.03748); Tian, Krishnan, Isola: Contrastive Representation Distillation, 2020
+///             (arXiv:1910.10699)
+struct Contrastive {
+  double temperature = 0.07;
+  bool normalize = true;
+  double weight = 1;
+  Reduction reduction = Reduction::mean;
+
+  template <class Student, class Teacher>
+  double operator()(const Student& student, const Teacher& teacher, const RowOptions& options = {}) const {
+    return (*this)(student, teacher, detail::NoGradient{}, options);
+  }
+
+  template <class Student, class Teacher, class Grad, class = detail::enable_if_not_options<Grad>>
+  double operator()(const Student& student, const Teacher& teacher, Grad&& grad, const RowOptions& options = {}) const {
+    constexpr const char* who = "Contrastive";
+    using C = kernels::batch_compute_t<Student, Teacher>;
+    detail::require_positive_finite(who, "temperature", temperature);
+    const auto call = kernels::checked_batch<C>(who, weight, memory, student, teacher, grad, options);
+    detail::require_same_shape(who, "teacher", call.teacher, "student", call.student);
+    return compute<C>(call, options);
+  }
+
+  /// The bytes that RowOptions::workspace has to hold, if it is passed.
+  template <class Student, class Teacher>
+  static std::size_t workspace_size(const Student& student, const Teacher& teacher) {
+    return kernels::workspace_size<kernels::batch_compute_t<Student, Teacher>>(memory, student, teacher);
+  }
+
+ private:
+  static constexpr kernels::BatchMemory memory{1, 3};
+
+  template <class C, class Call>
+  double compute(const Call& call, const RowOptions& options) const {
+    call.clear_ignored(options);
+    const kernels::Batch<C> batch(call.student.rows, call.widest(), memory, options);
+    if (batch.size == 0) return 0;
+    kernels::BatchRows student{call.student};
+    kernels::BatchRows teacher{call.teacher};
+    if (normalize) {
+      student.inverse_lengths = kernels::inverse_lengths(batch, call.student, batch.vector(0));
+      teacher.inverse_lengths = kernels::inverse_lengths(batch, call.teacher, batch.vector(1));
+    }
+    C* const products = batch.square(0);
+    kernels::cross_products(batch, student, teacher, products);
+    const double factor = batch.factor(weight, reduction == Reduction::per_element ? Reduction::mean : reduction, 1);
+    const std::size_t n = batch.size;
+    double* const dots = batch.vector(2);
+    batch.for_each([&](std::size_t i) {
+      C* const row = products + i * n;
+      const auto z = [&](std::size_t j) { return static_cast<double>(row[j]) / temperature; };
+      double largest = -std::numeric_limits<double>::infinity();
+      for (std::size_t j = 0; j < n; ++j) largest = (std::max)(largest, z(j));
+      double others = 0;  // without the sample's own, so that a small loss keeps its digits
+      for (std::size_t j = 0; j < n; ++j) {
+        if (j != i) others += std::exp(z(j) - largest);
+      }
+      const double own = std::exp(z(i) - largest), sum = own + others;
+      batch.losses[i] = own > others ? std::log1p(others / own) : std::log(sum) + largest - z(i);
+      if (!call.wants_gradient()) return;
+      dots[i] = 0;
+      for (std::size_t j = 0; j < n; ++j) {
+        const double slope = j == i ? -others / sum : std::exp(z(j) - largest) / sum;
+        const double m = factor * batch.weights[i] * slope / temperature;
+        dots[i] += m * static_cast<double>(row[j]);
+        row[j] = static_cast<C>(m);
+      }
+    });
+    if (call.wants_gradient()) {
+      kernels::put_products<kernels::Lanes<C, kernels::DefaultArch>>(batch, products, teacher, student, dots,
+                                                                     call.grad);
+    }
+    return factor * batch.sum_losses(options);
+  }
+};
+
+}  // namespace DISTILL_ABI
+}  // namespace distill

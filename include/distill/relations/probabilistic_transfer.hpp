@@ -1,0 +1,124 @@
+// How a sample's likeness is spread over the batch.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+
+#include <distill/core/gradient.hpp>
+#include <distill/core/options.hpp>
+#include <distill/core/version.hpp>
+#include <distill/kernels/batch.hpp>
+#include <distill/kernels/gram.hpp>
+#include <distill/kernels/lanes.hpp>
+
+namespace distill {
+inline namespace DISTILL_ABI {
+
+/// Probabilistic knowledge transfer: the conditional probabilities that cosines between samples stand for:
+///
+///     loss = weight / divisor * sum_ij w_i w_j p_ij ln(p_ij / q_ij)
+///     q_ij = k_ij / sum_l w_l k_il,  k_ij = (1 + cos(student_i, student_j)) / 2;  p of the teacher likewise
+///
+/// Shapes      student, grad: rows x cols, teacher: rows x any; one sample a row. float, double, half or bfloat16; the
+///             teacher's type is free, grad has the student's. If either is double, all is computed in double, else in
+///             float
+/// Ranges      weight finite; each sample's part is >= 0
+/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
+///             exactly the student's memory. The teacher is a constant. A sample's loss is its row's KL
+/// Gradient    M_ij = w_i w_j (1 - p_ij / q_ij) / (2 sum_l w_l k_il) for i != j, through the cosines:
+///             (sum_j (M + M^T)_ij (u_j - u_i cos_ij)) / |student_i| with u the rows of unit length
+/// Divisor     Reduction::per_element, the default: (sum of w)^2; mean: the sum of w, a mean of KLs; a sample of weight
+///             w counts as w
+/// Exceptions  a sample of zeros has cosine 0 with all, itself too, and gradient 0. A pair that is opposite for the
+///             student (q = 0) and not for the teacher makes the loss +infinity and adds nothing to the gradient. NaN
+///             or an infinity in a sample that counts makes the loss and all gradients NaN
+/// Throws      std::invalid_argument on weight, batches that differ, 0 columns, null, a stride below cols, memory that
+///             overlaps, a sample weight that is negative or not finite, a workspace that is too small; before anything
+///             is written
+/// Cost        three products by Eigen in the calling thread (which may allocate for its blocking), a logarithm a pair;
+///             workspace: workspace_size(student, teacher), two matrices rows x rows and two panels
+/// Conventions the pair (i, i) counts, and the mean is over pairs, as in the authors' code, whose 1e-7 in norms and
+///             logarithms is left out
+/// Paper       Passalis, Tefas: Learning Deep Representations with Probabilistic Knowledge Transfer, 2018
+///             (arXiv:1803.10837)
+struct ProbabilisticTransfer {
+  double weight = 1;
+  Reduction reduction = Reduction::per_element;
+
+  template <class Student, class Teacher>
+  double operator()(const Student& student, const Teacher& teacher, const RowOptions& options = {}) const {
+    return (*this)(student, teacher, detail::NoGradient{}, options);
+  }
+
+  template <class Student, class Teacher, class Grad, class = detail::enable_if_not_options<Grad>>
+  double operator()(const Student& student, const Teacher& teacher, Grad&& grad, const RowOptions& options = {}) const {
+    using C = kernels::batch_compute_t<Student, Teacher>;
+    return compute<C>(
+        kernels::checked_batch<C>("ProbabilisticTransfer", weight, memory, student, teacher, grad, options), options);
+  }
+
+  /// The bytes that RowOptions::workspace has to hold, if it is passed.
+  template <class Student, class Teacher>
+  static std::size_t workspace_size(const Student& student, const Teacher& teacher) {
+    return kernels::workspace_size<kernels::batch_compute_t<Student, Teacher>>(memory, student, teacher);
+  }
+
+ private:
+  static constexpr kernels::BatchMemory memory{2, 3};
+
+  /// k of a cosine that rounding may have taken beyond -1 and 1
+  static double likeness(double cosine) { return cosine < -1 ? 0 : cosine > 1 ? 1 : (1 + cosine) / 2; }
+
+  template <class C, class Call>
+  double compute(const Call& call, const RowOptions& options) const {
+    call.clear_ignored(options);
+    const kernels::Batch<C> batch(call.student.rows, call.widest(), memory, options);
+    if (batch.size == 0) return 0;
+    const kernels::BatchRows student{call.student, kernels::inverse_lengths(batch, call.student, batch.vector(0))};
+    const kernels::BatchRows teacher{call.teacher, kernels::inverse_lengths(batch, call.teacher, batch.vector(1))};
+    C *const s = batch.square(0), *const t = batch.square(1);
+    kernels::gram(batch, student, s);
+    kernels::gram(batch, teacher, t);
+    const double factor = batch.factor(weight, reduction, 2);
+    const std::size_t n = batch.size;
+    batch.for_each([&](std::size_t i) {
+      const C* const cosines = s + i * n;
+      C* const row = t + i * n;  // becomes M
+      double s_sum = 0, t_sum = 0;
+      for (std::size_t j = 0; j < n; ++j) {
+        s_sum += batch.weights[j] * likeness(static_cast<double>(cosines[j]));
+        t_sum += batch.weights[j] * likeness(static_cast<double>(row[j]));
+      }
+      double loss = 0;
+      for (std::size_t j = 0; j < n; ++j) {
+        const double q = likeness(static_cast<double>(cosines[j])) / s_sum;
+        const double p = likeness(static_cast<double>(row[j])) / t_sum;
+        // p ln(p / q) + q - p is never negative, and the sums of p and q are equal
+        if (p > 0 && q == 0)
+          loss = std::numeric_limits<double>::infinity();
+        else
+          loss += batch.weights[j] * (p > 0 ? p * std::log(p / q) + q - p : q);
+        const double slope = q == 0 || i == j ? 0 : (1 - p / q) / (2 * s_sum);
+        row[j] = static_cast<C>(factor * batch.weights[i] * batch.weights[j] * slope);
+      }
+      batch.losses[i] = std::isnan(s_sum + t_sum) ? s_sum + t_sum : (std::max)(0.0, loss);
+    });
+    if (call.wants_gradient()) {
+      kernels::add_transpose(t, n);
+      double* const dots = batch.vector(2);
+      batch.for_each([&](std::size_t i) {
+        dots[i] = 0;
+        for (std::size_t j = 0; j < n; ++j) {
+          dots[i] += static_cast<double>(t[i * n + j]) * static_cast<double>(s[i * n + j]);
+        }
+      });
+      kernels::put_products<kernels::Lanes<C, kernels::DefaultArch>>(batch, t, student, student, dots, call.grad);
+    }
+    return factor * batch.sum_losses(options);
+  }
+};
+
+}  // namespace DISTILL_ABI
+}  // namespace distill

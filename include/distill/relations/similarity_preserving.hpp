@@ -1,0 +1,90 @@
+// Which samples of a batch a network takes for similar.
+#pragma once
+
+#include <cstddef>
+
+#include <distill/core/gradient.hpp>
+#include <distill/core/options.hpp>
+#include <distill/core/version.hpp>
+#include <distill/kernels/batch.hpp>
+#include <distill/kernels/gram.hpp>
+#include <distill/kernels/lanes.hpp>
+#include <distill/kernels/similarity.hpp>
+
+namespace distill {
+inline namespace DISTILL_ABI {
+
+/// Similarity-preserving distillation: the rows of the batch's Gram matrix, at unit length, are those of the teacher's:
+///
+///     loss = weight / divisor * sum_ij w_i w_j (S_ij - T_ij)^2
+///     S_ij = G_ij / |G_i|,  G = student * student^T, |G_i|^2 = sum_j w_j G_ij^2;  T of the teacher likewise
+///
+/// Shapes      student, grad: rows x cols, teacher: rows x any; one sample a row, a map as the row of all its numbers.
+///             float, double, half or bfloat16; the teacher's type is free, grad has the student's. If either is
+///             double, all is computed in double, else in float
+/// Ranges      weight finite; the sum is from 0 to 4 times the samples. Products of rows must be finite in the computed
+///             type: in float, numbers up to about 1e9
+/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
+///             exactly the student's memory. The teacher is a constant. A sample's loss is its row's share of the sum
+/// Gradient    with e = S - T: M_ij = 2 w_i w_j (e_ij - S_ij sum_k w_k e_ik S_ik) / |G_i|, (M + M^T) student
+/// Divisor     Reduction::per_element, the default: (sum of w)^2; mean: the sum of w; a sample of weight w counts as w
+/// Exceptions  a sample of zeros is similar to none: its rows are 0, and so is its gradient. NaN or an infinity in a
+///             sample that counts makes the loss and all gradients NaN
+/// Throws      std::invalid_argument on weight, batches that differ, 0 columns, null, a stride below cols, memory that
+///             overlaps, a sample weight that is negative or not finite, a workspace that is too small; before anything
+///             is written
+/// Cost        three products by Eigen in the calling thread (which may allocate for its blocking): 2 rows^2 cols
+///             multiplications; workspace: workspace_size(student, teacher), two matrices rows x rows and two panels
+/// Conventions the Euclidean norm of a row, as in the paper (torchdistill passes the axis as the order: L1)
+/// Paper       Tung, Mori: Similarity-Preserving Knowledge Distillation, 2019 (arXiv:1907.09682)
+struct SimilarityPreserving {
+  double weight = 1;
+  Reduction reduction = Reduction::per_element;
+
+  template <class Student, class Teacher>
+  double operator()(const Student& student, const Teacher& teacher, const RowOptions& options = {}) const {
+    return (*this)(student, teacher, detail::NoGradient{}, options);
+  }
+
+  template <class Student, class Teacher, class Grad, class = detail::enable_if_not_options<Grad>>
+  double operator()(const Student& student, const Teacher& teacher, Grad&& grad, const RowOptions& options = {}) const {
+    using C = kernels::batch_compute_t<Student, Teacher>;
+    return compute<C>(
+        kernels::checked_batch<C>("SimilarityPreserving", weight, memory, student, teacher, grad, options), options);
+  }
+
+  /// The bytes that RowOptions::workspace has to hold, if it is passed.
+  template <class Student, class Teacher>
+  static std::size_t workspace_size(const Student& student, const Teacher& teacher) {
+    return kernels::workspace_size<kernels::batch_compute_t<Student, Teacher>>(memory, student, teacher);
+  }
+
+ private:
+  static constexpr kernels::BatchMemory memory{2, 0};
+
+  template <class C, class Call>
+  double compute(const Call& call, const RowOptions& options) const {
+    call.clear_ignored(options);
+    const kernels::Batch<C> batch(call.student.rows, call.widest(), memory, options);
+    if (batch.size == 0) return 0;
+    const kernels::BatchRows student{call.student};
+    C *const s = batch.square(0), *const t = batch.square(1);
+    kernels::gram(batch, student, s);
+    kernels::gram(batch, kernels::BatchRows{call.teacher}, t);
+    const double factor = batch.factor(weight, reduction, 2);
+    const std::size_t n = batch.size;
+    batch.for_each([&](std::size_t i) {
+      batch.losses[i] = kernels::similarity_row(
+          s + i * n, t + i * n, n, [&](std::size_t j) { return batch.weights[j]; }, factor * batch.weights[i],
+          call.wants_gradient());
+    });
+    if (call.wants_gradient()) {
+      kernels::add_transpose(s, n);
+      kernels::put_products<kernels::Lanes<C, kernels::DefaultArch>>(batch, s, student, student, nullptr, call.grad);
+    }
+    return factor * batch.sum_losses(options);
+  }
+};
+
+}  // namespace DISTILL_ABI
+}  // namespace distill

@@ -1,0 +1,83 @@
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <cstddef>
+#include <distill/relations/channel_gram.hpp>
+#include <string>
+#include <vector>
+
+#include "support/relation_loss.hpp"
+
+namespace {
+
+using distill::ChannelGram;
+using distill::FeatureMapView;
+using reference::Row;
+
+/// The Gram matrix of a sample's channels, with rows of unit length; nhwc: channels are neighbours.
+std::vector<Row> correlations(const Row& sample, std::size_t channels, bool nhwc) {
+  const std::size_t positions = sample.size() / channels;
+  std::vector<Row> maps(channels, Row(positions));
+  for (std::size_t c = 0; c < channels; ++c) {
+    for (std::size_t p = 0; p < positions; ++p) maps[c][p] = sample[nhwc ? p * channels + c : c * positions + p];
+  }
+  return support::unit_rows(support::gram(maps));
+}
+
+support::HiddenLoss channel_gram(bool nhwc) {
+  support::HiddenLoss loss = support::hidden_loss(
+      "ChannelGram", ChannelGram{}, [=](const auto& l, auto s, auto t, auto g, const auto& options) {
+        // student 3 x 2 x 4, teacher 3 x 1 x 5
+        return nhwc ? l(support::as_nhwc(s, 3, 2, 4), support::as_nhwc(t, 3, 1, 5), support::as_nhwc(g, 3, 2, 4),
+                        options)
+                    : l(support::as_maps(s, 3, 2, 4), support::as_maps(t, 3, 1, 5), support::as_maps(g, 3, 2, 4),
+                        options);
+      });
+  loss.student_size = 24;
+  loss.teacher_size = 15;
+  loss.sum_terms = 9;
+  loss.sample = [=](const Row& student, const Row& teacher) {
+    const auto s = correlations(student, 3, nhwc), t = correlations(teacher, 3, nhwc);
+    long double sum = 0;
+    for (std::size_t a = 0; a < 3; ++a) {
+      for (std::size_t b = 0; b < 3; ++b) sum += (s[a][b] - t[a][b]) * (s[a][b] - t[a][b]);
+    }
+    return sum;
+  };
+  return loss;
+}
+
+}  // namespace
+
+TEST_CASE("ChannelGram: value and gradient are the formula's, with every option") {
+  for (const bool nhwc : {false, true}) support::check_hidden_loss(channel_gram(nhwc));
+}
+
+TEST_CASE("ChannelGram: golden vectors") {
+  for (const auto& golden : support::golden_cases("ickd.torchdistill")) {
+    CAPTURE(golden.at("name").get<std::string>());
+    const auto maps = [&](const char* name, std::vector<double>& data) {
+      const auto& array = golden.at("inputs").at(name);
+      data = support::GoldenArray(array).data;
+      const auto shape = array.at("shape").get<std::vector<std::size_t>>();
+      return FeatureMapView<double>{data.data(), shape[0], shape[1], shape[2], shape[3]};
+    };
+    std::vector<double> student_data, teacher_data;
+    const auto student = maps("student", student_data), teacher = maps("teacher", teacher_data);
+    std::vector<double> grad(student_data.size(), 42);
+    FeatureMapView<double> grad_maps = student;
+    grad_maps.data = grad.data();
+    const double n = static_cast<double>(student.batch), c = static_cast<double>(student.channels);
+    support::check_golden_loss(golden, ChannelGram{.weight = c / n}(student, teacher, grad_maps));
+    support::check_golden_gradient(golden, grad);
+  }
+}
+
+TEST_CASE("ChannelGram: channels that differ") {
+  const std::vector<float> x(24, 1);
+  support::check_throws(
+      [&] {
+        ChannelGram{}(FeatureMapView{x.data(), 1, 4, 3, 2}, FeatureMapView{x.data(), 1, 3, 4, 2});
+      },
+      {"ChannelGram", "teacher has 3 channels, student has 4"});
+}

@@ -1,0 +1,109 @@
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <cstddef>
+#include <distill/relations/similarity_preserving.hpp>
+#include <vector>
+
+#include "support/relation_loss.hpp"
+
+namespace {
+
+using distill::MatrixView;
+using distill::SimilarityPreserving;
+using reference::Row;
+
+/// The Gram matrix with rows of unit length.
+std::vector<Row> similarities(const std::vector<Row>& rows, const std::vector<long double>& weights) {
+  std::vector<Row> result = support::gram(rows);
+  for (Row& row : result) {
+    long double squares = 0;
+    for (std::size_t j = 0; j < row.size(); ++j) squares += weights[j] * row[j] * row[j];
+    for (long double& x : row) x = squares == 0 ? 0 : x / std::sqrt(squares);
+  }
+  return result;
+}
+
+long double formula(const std::vector<Row>& student, const std::vector<Row>& teacher,
+                    const std::vector<long double>& weights, distill::Reduction reduction) {
+  const auto s = similarities(student, weights), t = similarities(teacher, weights);
+  long double sum = 0;
+  for (std::size_t i = 0; i < s.size(); ++i) {
+    for (std::size_t j = 0; j < s.size(); ++j)
+      sum += weights[i] * weights[j] * (s[i][j] - t[i][j]) * (s[i][j] - t[i][j]);
+  }
+  return sum / support::batch_divisor(weights, reduction, 2);
+}
+
+}  // namespace
+
+TEST_CASE("SimilarityPreserving: value and gradient are the formula's, with every option") {
+  support::check_hidden_loss(support::relation_loss("SimilarityPreserving", SimilarityPreserving{}, formula));
+}
+
+TEST_CASE("SimilarityPreserving: golden vectors") {
+  support::check_golden_relation("sp.repdistiller", [](const auto&, std::size_t) { return SimilarityPreserving{}; });
+}
+
+TEST_CASE("SimilarityPreserving: a sample of weight 2 counts as two") {
+  const std::vector<float> student{1, 2, 0, 3, -1, 2}, teacher{0, 1, 2, 2, 1, 0};
+  const std::vector<float> twice_student{1, 2, 0, 3, 0, 3, -1, 2}, twice_teacher{0, 1, 2, 2, 2, 2, 1, 0};
+  const std::vector<float> weights{1, 2, 1};
+  distill::RowOptions options;
+  options.weights = weights.data();
+  CHECK(SimilarityPreserving{}(MatrixView{student.data(), 3, 2}, MatrixView{teacher.data(), 3, 2}, options) ==
+        doctest::Approx(
+            SimilarityPreserving{}(MatrixView{twice_student.data(), 4, 2}, MatrixView{twice_teacher.data(), 4, 2})));
+}
+
+TEST_CASE("SimilarityPreserving: more columns than fit into a panel") {
+  const std::vector<double> student{1, 2, 0, 3, -1, 2}, teacher{0, 1, 2, 2, 1, 0};
+  const std::size_t cols = 600;  // the two that are not 0 far apart
+  std::vector<double> wide(3 * cols), wide_grad(3 * cols), grad(6);
+  for (std::size_t i = 0; i < 3; ++i) {
+    wide[i * cols] = student[2 * i];
+    wide[i * cols + cols - 1] = student[2 * i + 1];
+  }
+  const MatrixView t{teacher.data(), 3, 2};
+  const double expected = SimilarityPreserving{}(MatrixView{student.data(), 3, 2}, t, MatrixView{grad.data(), 3, 2});
+  CHECK(SimilarityPreserving{}(MatrixView{wide.data(), 3, cols}, t, MatrixView{wide_grad.data(), 3, cols}) ==
+        doctest::Approx(expected));
+  for (std::size_t i = 0; i < 3; ++i) {
+    CHECK(wide_grad[i * cols] == doctest::Approx(grad[2 * i]));
+    CHECK(wide_grad[i * cols + cols - 1] == doctest::Approx(grad[2 * i + 1]));
+    CHECK(wide_grad[i * cols + 300] == 0);
+  }
+}
+
+TEST_CASE("SimilarityPreserving: two-byte numbers are computed in float") {
+  const std::vector<float> numbers{1, 2, 0.5f, 3, -1, 2};
+  std::vector<distill::bfloat16> student(6), grad(6);
+  std::vector<float> teacher{3, 1, 1, 0, 2, -1}, float_grad(6);
+  for (std::size_t k = 0; k < 6; ++k) distill::detail::store_scalar(&student[k], numbers[k]);
+  const double value = SimilarityPreserving{}(MatrixView{student.data(), 3, 2}, MatrixView{teacher.data(), 3, 2},
+                                              MatrixView{grad.data(), 3, 2});
+  CHECK(value == SimilarityPreserving{}(MatrixView{numbers.data(), 3, 2}, MatrixView{teacher.data(), 3, 2},
+                                        MatrixView{float_grad.data(), 3, 2}));
+  for (std::size_t k = 0; k < 6; ++k) {
+    distill::bfloat16 rounded;
+    distill::detail::store_scalar(&rounded, float_grad[k]);
+    CHECK(grad[k].bits == rounded.bits);
+  }
+}
+
+TEST_CASE("SimilarityPreserving: a workspace of the caller's takes the place of scratch memory") {
+  const std::vector<float> student{1, 2, 0, 3, -1, 2}, teacher{0, 1, 2, 2, 1, 0};
+  const MatrixView s{student.data(), 3, 2}, t{teacher.data(), 3, 2};
+  const double expected = SimilarityPreserving{}(s, t);
+  distill::release_scratch();
+  const std::size_t bytes = SimilarityPreserving::workspace_size(s, t);
+  std::vector<char> memory(bytes + 1, 'x');
+  distill::RowOptions options;
+  options.workspace = {memory.data(), bytes};
+  CHECK(SimilarityPreserving{}(s, t, options) == expected);
+  CHECK(memory[bytes] == 'x');
+  CHECK(distill::scratch_bytes() == 0);
+  options.workspace.bytes = bytes - 1;
+  support::check_throws([&] { SimilarityPreserving{}(s, t, options); },
+                        {"SimilarityPreserving", "workspace has ", "expected at least "});
+}

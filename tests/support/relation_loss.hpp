@@ -1,0 +1,82 @@
+// Losses on the geometry of a batch, for support::check_hidden_loss, and their golden vectors.
+#pragma once
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <cstddef>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "support/golden.hpp"
+#include "support/hidden_loss.hpp"
+#include "support/reference_hidden.hpp"
+
+namespace support {
+
+/// The products of rows, in long double.
+inline std::vector<reference::Row> gram(const std::vector<reference::Row>& rows) {
+  std::vector<reference::Row> result(rows.size(), reference::Row(rows.size()));
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    for (std::size_t j = 0; j < rows.size(); ++j) result[i][j] = reference::dot(rows[i], rows[j]);
+  }
+  return result;
+}
+
+inline std::vector<reference::Row> unit_rows(std::vector<reference::Row> rows) {
+  for (reference::Row& row : rows) {
+    const long double length = std::sqrt(reference::dot(row, row));
+    for (long double& x : row) x = length == 0 ? 0 : x / length;
+  }
+  return rows;
+}
+
+/// What a sum over groups of `group` samples is divided by.
+inline long double batch_divisor(const std::vector<long double>& weights, distill::Reduction reduction, int group) {
+  long double total = 0, divisor = 1;
+  for (const long double w : weights) total += w;
+  if (reduction == distill::Reduction::mean) return total;
+  for (int k = 0; reduction == distill::Reduction::per_element && k < group; ++k) divisor *= total;
+  return divisor;
+}
+
+/// A loss of student and teacher of which the samples depend on one another.
+template <class Loss>
+HiddenLoss relation_loss(std::string name, const Loss& loss, HiddenFormula formula) {
+  HiddenLoss result = hidden_loss_of<float, double>(
+      std::move(name), loss,
+      [](const auto& l, auto s, auto t, auto g, const auto& options) { return l(s, t, g, options); });
+  result.student_size = 6;
+  result.teacher_size = 9;
+  result.formula = std::move(formula);
+  result.poisons_batch = true;
+  return result;
+}
+
+/// Calls the loss on each case of a golden file, the first dimension being the samples; `configure(params)` makes it.
+template <class Configure>
+void check_golden_relation(const std::string& name, const Configure& configure, double tolerance = tolerances::golden,
+                           const char* student_name = "student", const char* teacher_name = "teacher") {
+  for (const auto& golden : golden_cases(name)) {
+    CAPTURE(name);
+    CAPTURE(golden.at("name").get<std::string>());
+    const auto as_rows = [&](const char* which) {
+      const auto& array = golden.at("inputs").at(which);
+      GoldenArray result(array);
+      result.rows = array.at("shape").front().template get<std::size_t>();
+      result.cols = result.data.size() / result.rows;
+      return result;
+    };
+    const GoldenArray student = as_rows(student_name), teacher = as_rows(teacher_name);
+    const auto loss = configure(golden.at("params"), student.rows);
+    std::vector<double> grad(student.data.size(), 42);
+    const double value = loss(distill::MatrixView{student.data.data(), student.rows, student.cols},
+                              distill::MatrixView{teacher.data.data(), teacher.rows, teacher.cols},
+                              distill::MatrixView{grad.data(), student.rows, student.cols});
+    check_golden_loss(golden, value, tolerance);
+    check_golden_gradient(golden, grad, tolerance, student_name);
+  }
+}
+
+}  // namespace support
