@@ -33,8 +33,8 @@ template <class C>
 std::size_t batch_bytes(BatchMemory memory, std::size_t samples, std::size_t cols) {
   using detail::bytes_of;
   return 64 + memory.squares * bytes_of<C>(samples * samples) + (memory.vectors + 2) * bytes_of<double>(samples) +
-         2 * bytes_of<C>(samples * panel_cols(samples, cols)) + bytes_of<double>(panel_cols(samples, cols)) +
-         bytes_of<std::size_t>(samples);
+         bytes_of<C>(samples) + 2 * bytes_of<C>(samples * panel_cols(samples, cols)) +
+         bytes_of<double>(panel_cols(samples, cols)) + bytes_of<std::size_t>(samples);
 }
 
 /// The samples that count. A pair weighs the product of its samples' weights.
@@ -51,6 +51,7 @@ class Batch {
     for (std::size_t k = 0; k < memory.vectors; ++k) arrays.take<double>(rows);
     weights = arrays.take<double>(rows);
     losses = arrays.take<double>(rows);
+    lane_weights = arrays.take<C>(rows);
     panel = arrays.take<C>(rows * panel_width);
     other_panel = arrays.take<C>(rows * panel_width);
     panel_means = arrays.take<double>(panel_width);
@@ -59,6 +60,7 @@ class Batch {
       if (options.losses) options.losses[i] = 0;
       if (options.weights && options.weights[i] == 0) continue;
       weights[k] = options.weights ? static_cast<double>(options.weights[i]) : 1;
+      lane_weights[k] = static_cast<C>(weights[k]);
       total_weight += weights[k];
       losses[k] = 0;
       index[k++] = i;
@@ -94,6 +96,7 @@ class Batch {
   std::size_t size = 0;
   double total_weight = 0;
   double *weights, *losses;  // [size]
+  C* lane_weights;           // [size] the weights, for sums in lanes
   std::size_t* index;        // [size] the samples' rows
   std::size_t panel_width;
   C *panel, *other_panel;  // size x up to panel_width

@@ -8,6 +8,9 @@
 #include <distill/core/version.hpp>
 #include <distill/kernels/batch.hpp>
 #include <distill/kernels/gram.hpp>
+#include <distill/kernels/lanes.hpp>
+#include <distill/kernels/memory.hpp>
+#include <distill/kernels/sum_row.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {
@@ -26,28 +29,44 @@ double squared_distance(const T* x, double x_scale, const T* y, double y_scale, 
 
 /// Turns products into distances, row by row. |x|^2 + |y|^2 - 2 x . y loses its digits where x and y are near, so what
 /// is below a hundredth of |x|^2 + |y|^2 is computed from the rows; such a distance is stored as a negative number,
-/// because its gradient has to be taken from the rows, too. `norms` [size] receives |x|^2.
-template <class C, class T>
-void products_to_distances(const Batch<C>& batch, const BatchRows<T>& rows, bool squared, double* norms, C* square) {
+/// because its gradient has to be taken from the rows, too. `norms` [size] receives |x|^2, and `row_sums` [size], if
+/// there are any, the rows' weighted sums of distances.
+template <class L, class T>
+void products_to_distances(const Batch<typename L::Scalar>& batch, const BatchRows<T>& rows, bool squared,
+                           typename L::Scalar* norms, double* row_sums, typename L::Scalar* square) {
+  using C = typename L::Scalar;
   const std::size_t n = batch.size;
   for (std::size_t i = 0; i < n; ++i) {
-    norms[i] = rows.inverse_lengths ? (rows.inverse_lengths[i] == 0 ? 0 : 1) : static_cast<double>(square[i * n + i]);
+    norms[i] = rows.inverse_lengths ? C(rows.inverse_lengths[i] == 0 ? 0 : 1) : square[i * n + i];
   }
-  const auto scale = [&](std::size_t i) { return rows.inverse_lengths ? rows.inverse_lengths[i] : 1; };
+  const auto from_rows = [&](std::size_t i, std::size_t j) {
+    const auto scale = [&](std::size_t k) { return rows.inverse_lengths ? rows.inverse_lengths[k] : 1; };
+    return squared_distance(rows.matrix.row(batch.index[i]), scale(i), rows.matrix.row(batch.index[j]), scale(j),
+                            rows.matrix.cols);
+  };
   batch.for_each([&](std::size_t i) {
     C* const row = square + i * n;
-    for (std::size_t j = 0; j < n; ++j) {
-      const double both = norms[i] + norms[j];
-      double d2 = both - 2 * static_cast<double>(row[j]);
-      double sign = 1;
-      if (d2 < 0.01 * both || both == 0) {
-        d2 = i == j ? 0 * both
-                    : squared_distance(rows.matrix.row(batch.index[i]), scale(i), rows.matrix.row(batch.index[j]),
-                                       scale(j), rows.matrix.cols);
-        sign = -1;
+    const double sum = sum_row<L>(n, [&](std::size_t j) {
+      const std::size_t count = n - j;
+      const L both = L(norms[i]) + load_up_to<L>(norms + j, count, 1);
+      const L d2 = both - L(C(2)) * load_up_to<L>(row + j, count, 0), limit = L(C(0.01)) * both;
+      L d = squared ? d2 : square_root(d2);
+      store_up_to(d, row + j, count);
+      if (any_lane(d2 <= limit)) {  // "<=": both may be 0
+        alignas(64) C values[L::width], exact[L::width];
+        store(limit - d2, values);
+        store(d, exact);
+        for (std::size_t k = 0; k < L::width && k < count; ++k) {
+          if (!(values[k] >= 0)) continue;
+          const double own = i == j + k ? 0 * static_cast<double>(values[k]) : from_rows(i, j + k);
+          exact[k] = static_cast<C>(squared ? own : std::sqrt(own));
+          row[j + k] = -exact[k];
+        }
+        d = load<L>(exact);
       }
-      row[j] = static_cast<C>(sign * (squared ? d2 : std::sqrt(d2)));
-    }
+      return load_up_to<L>(batch.lane_weights + j, count, 0) * d;
+    });
+    if (row_sums) row_sums[i] = sum;
   });
 }
 

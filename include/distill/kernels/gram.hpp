@@ -53,14 +53,14 @@ void pack_panel(const Batch<C>& batch, const BatchRows<T>& rows, std::size_t beg
     for (std::size_t j = 0; j < count; ++j) mean[j] += share * detail::load_scalar<double>(row + j);
   }
   // a difference that is the rounding of a mean of equal numbers is 0
-  const double rounding = static_cast<double>(batch.size) * std::numeric_limits<double>::epsilon();
+  const C rounding = static_cast<C>(batch.size) * static_cast<C>(std::numeric_limits<double>::epsilon());
   for_each_row(batch.size, count, batch.executor, [&](std::size_t k) {
     const T* const row = rows.matrix.row(batch.index[k]) + begin;
     C* const out = panel + k * count;
     if (rows.centred) {
       for (std::size_t j = 0; j < count; ++j) {
-        const double d = detail::load_scalar<double>(row + j) - mean[j];
-        out[j] = static_cast<C>(std::abs(d) <= rounding * std::abs(mean[j]) ? 0 : d);
+        const C m = static_cast<C>(mean[j]), d = detail::load_scalar<C>(row + j) - m;
+        out[j] = std::abs(d) <= rounding * std::abs(m) ? C(0) : d;
       }
     } else {
       const double scale = rows.inverse_lengths ? rows.inverse_lengths[k] : 1;

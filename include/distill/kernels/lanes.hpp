@@ -2,6 +2,7 @@
 // SIMD.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -101,6 +102,10 @@ inline bool any_lane(bool mask) {
   return mask;
 }
 template <class T>
+Lanes<T, ScalarArch> square_root(Lanes<T, ScalarArch> x) {
+  return std::sqrt(x.value);
+}
+template <class T>
 T reduce_add(Lanes<T, ScalarArch> x) {
   return x.value;
 }
@@ -186,6 +191,10 @@ Lanes<T, Arch> select(xsimd::batch_bool<T, Arch> mask, Lanes<T, Arch> yes, Lanes
 template <class T, class Arch>
 bool any_lane(xsimd::batch_bool<T, Arch> mask) {
   return xsimd::any(mask);
+}
+template <class T, class Arch>
+Lanes<T, Arch> square_root(Lanes<T, Arch> x) {
+  return xsimd::sqrt(x.value);
 }
 template <class T, class Arch>
 T reduce_add(Lanes<T, Arch> x) {

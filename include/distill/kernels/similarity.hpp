@@ -5,30 +5,35 @@
 #include <cstddef>
 
 #include <distill/core/version.hpp>
+#include <distill/kernels/lanes.hpp>
+#include <distill/kernels/memory.hpp>
+#include <distill/kernels/sum_row.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {
 namespace kernels {
 
-/// sum_j w_j (s_j / |s| - t_j / |t|)^2 with |s|^2 = sum_j w_j s_j^2, for w of `weight(j)`; a row of length 0 stays 0.
-/// With `wants_gradient` s becomes the gradient with respect to s, times factor.
-template <class C, class Weight>
-double similarity_row(C* s, const C* t, std::size_t n, const Weight& weight, double factor, bool wants_gradient) {
-  double ss = 0, tt = 0;
-  for (std::size_t j = 0; j < n; ++j) {
-    ss += weight(j) * static_cast<double>(s[j]) * static_cast<double>(s[j]);
-    tt += weight(j) * static_cast<double>(t[j]) * static_cast<double>(t[j]);
-  }
-  const double a = ss == 0 ? 0 : 1 / std::sqrt(ss), b = tt == 0 ? 0 : 1 / std::sqrt(tt);
-  double loss = 0, along = 0;
-  for (std::size_t j = 0; j < n; ++j) {
-    const double u = a * static_cast<double>(s[j]), e = u - b * static_cast<double>(t[j]);
-    loss += weight(j) * e * e;
-    along += weight(j) * e * u;
-  }
-  for (std::size_t j = 0; wants_gradient && j < n; ++j) {
-    const double u = a * static_cast<double>(s[j]), e = u - b * static_cast<double>(t[j]);
-    s[j] = static_cast<C>(2 * factor * a * weight(j) * (e - u * along));
+/// sum_j w_j (s_j / |s| - t_j / |t|)^2 with |s|^2 = sum_j w_j s_j^2; without weights they are 1. A row of length 0 stays
+/// 0. With `wants_gradient` s becomes the gradient with respect to s, times factor.
+template <class L>
+double similarity_row(typename L::Scalar* s, const typename L::Scalar* t, std::size_t n,
+                      const typename L::Scalar* weights, double factor, bool wants_gradient) {
+  using C = typename L::Scalar;
+  const auto at = [n](const C* x, std::size_t j) { return load_up_to<L>(x + j, n - j, 0); };
+  const auto weight = [&](std::size_t j) { return weights ? at(weights, j) : L(C(1)); };
+  const auto inverse_length = [&](const C* x) {
+    const double squares = sum_row<L>(n, [&](std::size_t j) { return weight(j) * at(x, j) * at(x, j); });
+    return squares == 0 ? 0 : 1 / std::sqrt(squares);
+  };
+  const double inverse = inverse_length(s);
+  const L a(static_cast<C>(inverse)), b(static_cast<C>(inverse_length(t)));
+  const auto difference = [&](std::size_t j) { return a * at(s, j) - b * at(t, j); };
+  const double loss = sum_row<L>(n, [&](std::size_t j) { return weight(j) * difference(j) * difference(j); });
+  if (!wants_gradient) return loss;
+  const L along(static_cast<C>(sum_row<L>(n, [&](std::size_t j) { return weight(j) * difference(j) * a * at(s, j); })));
+  const L scale(static_cast<C>(2 * factor * inverse));
+  for (std::size_t j = 0; j < n; j += L::width) {
+    store_up_to(scale * weight(j) * (difference(j) - a * at(s, j) * along), s + j, n - j);
   }
   return loss;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <type_traits>
 
@@ -27,6 +28,22 @@ total_t<L> sum_row(std::size_t n, const Term& term) {
     total += static_cast<total_t<L>>(reduce_add(sum));
   }
   return total;
+}
+
+/// The same for N sums at once: term(i) returns an array of N vectors.
+template <class L, std::size_t N, class Term>
+std::array<total_t<L>, N> sum_row_of(std::size_t n, const Term& term) {
+  std::array<total_t<L>, N> totals{};
+  for (std::size_t begin = 0; begin < n; begin += chunk_size<L>) {
+    std::array<L, N> sums;
+    for (L& sum : sums) sum = L(typename L::Scalar(0));
+    for (std::size_t i = begin; i < (std::min)(n, begin + chunk_size<L>); i += L::width) {
+      const std::array<L, N> terms = term(i);
+      for (std::size_t k = 0; k < N; ++k) sums[k] = sums[k] + terms[k];
+    }
+    for (std::size_t k = 0; k < N; ++k) totals[k] += static_cast<total_t<L>>(reduce_add(sums[k]));
+  }
+  return totals;
 }
 
 }  // namespace kernels

@@ -14,6 +14,7 @@
 #include <distill/core/scratch.hpp>
 #include <distill/core/version.hpp>
 #include <distill/core/views.hpp>
+#include <distill/kernels/lanes.hpp>
 #include <distill/kernels/pooling.hpp>
 #include <distill/kernels/products.hpp>
 #include <distill/kernels/rows.hpp>
@@ -97,8 +98,8 @@ struct ChannelGram {
     const bool wants_gradient = grad.view.data != nullptr;
     double loss = 0;
     for (std::size_t a = 0; a < channels; ++a) {
-      loss += kernels::similarity_row(
-          s + a * channels, t + a * channels, channels, [](std::size_t) { return 1.0; }, factor, wants_gradient);
+      loss += kernels::similarity_row<kernels::Lanes<C, kernels::DefaultArch>>(
+          s + a * channels, t + a * channels, channels, nullptr, factor, wants_gradient);
     }
     if (!wants_gradient) return loss;
     if (!std::isfinite(loss)) {

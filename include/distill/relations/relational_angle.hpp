@@ -139,7 +139,8 @@ struct RelationalAngle {
     const std::size_t n = batch.size;
     kernels::gram(batch, rows, products);
     for (std::size_t k = 0; k < n * n; ++k) inverse[k] = products[k];
-    kernels::products_to_distances(batch, rows, false, batch.vector(2), inverse);
+    kernels::products_to_distances<kernels::Lanes<double, kernels::DefaultArch>>(batch, rows, false, batch.vector(2),
+                                                                                 nullptr, inverse);
     for (std::size_t k = 0; k < n * n; ++k) inverse[k] = inverse[k] == 0 ? 0 : 1 / std::abs(inverse[k]);
     return {products, inverse};
   }

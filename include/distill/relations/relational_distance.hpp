@@ -1,6 +1,7 @@
 // The distances between the samples of a batch.
 #pragma once
 
+#include <array>
 #include <cmath>
 #include <cstddef>
 
@@ -12,6 +13,8 @@
 #include <distill/kernels/distances.hpp>
 #include <distill/kernels/gram.hpp>
 #include <distill/kernels/lanes.hpp>
+#include <distill/kernels/memory.hpp>
+#include <distill/kernels/sum_row.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {
@@ -69,10 +72,11 @@ struct RelationalDistance {
   }
 
  private:
-  static constexpr kernels::BatchMemory memory{2, 7};
+  static constexpr kernels::BatchMemory memory{2, 6};
 
   template <class C, class Call>
   double compute(const Call& call, const RowOptions& options) const {
+    using L = kernels::Lanes<C, kernels::DefaultArch>;
     call.clear_ignored(options);
     const kernels::Batch<C> batch(call.student.rows, call.widest(), memory, options);
     if (batch.size == 0) return 0;
@@ -83,98 +87,101 @@ struct RelationalDistance {
       teacher.inverse_lengths = kernels::inverse_lengths(batch, call.teacher, batch.vector(1));
     }
     C *const d = batch.square(0), *const t = batch.square(1);
-    double *const norms = batch.vector(2), *const row_sums = batch.vector(3);
-    kernels::gram(batch, teacher, t);
-    kernels::products_to_distances(batch, teacher, squared, norms, t);
-    kernels::gram(batch, student, d);
-    kernels::products_to_distances(batch, student, squared, norms, d);
+    C* const norms = reinterpret_cast<C*>(batch.vector(2));
+    double* const row_sums = batch.vector(3);
     const std::size_t n = batch.size;
-    const auto sum_pairs = [&](const auto& row) {  // weighted by both samples; the diagonal adds nothing
-      batch.for_each([&](std::size_t i) { row_sums[i] = row(i); });
+    const auto sum_rows = [&] {
       double sum = 0;
       for (std::size_t i = 0; i < n; ++i) sum += batch.weights[i] * row_sums[i];
       return sum;
     };
-    const auto sum_of = [&](const C* distances) {
-      return sum_pairs([&](std::size_t i) {
-        double sum = 0;
-        for (std::size_t j = 0; j < n; ++j)
-          sum += batch.weights[j] * std::abs(static_cast<double>(distances[i * n + j]));
-        return sum;
-      });
-    };
+    kernels::gram(batch, teacher, t);
+    kernels::products_to_distances<L>(batch, teacher, squared, norms, row_sums, t);
+    const double t_sum = sum_rows();
+    kernels::gram(batch, student, d);
+    kernels::products_to_distances<L>(batch, student, squared, norms, row_sums, d);
+    const double d_sum = sum_rows();
     double pairs = batch.total_weight * batch.total_weight;
     for (std::size_t i = 0; i < n; ++i) pairs -= batch.weights[i] * batch.weights[i];
-    const double d_sum = sum_of(d), t_sum = sum_of(t);
     const double d_scale = d_sum == 0 ? 0 : pairs / d_sum, t_scale = t_sum == 0 ? 0 : pairs / t_sum;
-    const auto difference = [&](std::size_t k) {
-      return d_scale * std::abs(static_cast<double>(d[k])) - t_scale * std::abs(static_cast<double>(t[k]));
+    // in lanes: |d| and the difference of distances in units of their means
+    const auto distance_at = [&](std::size_t i, std::size_t j) {
+      return kernels::absolute(kernels::load_up_to<L>(d + i * n + j, n - j, 0));
+    };
+    const L d_lanes(static_cast<C>(d_scale)), t_lanes(static_cast<C>(t_scale));
+    const auto difference = [&](std::size_t i, std::size_t j) {
+      return d_lanes * distance_at(i, j) - t_lanes * kernels::absolute(kernels::load_up_to<L>(t + i * n + j, n - j, 0));
     };
     // h' is x within [-1, 1], and h is h' (x - h' / 2)
-    const auto slope = [](double x) { return x < -1 ? -1 : x > 1 ? 1 : x; };
-    const double along = sum_pairs([&](std::size_t i) {  // sum h' d
-      double sum = 0, loss = 0;
-      for (std::size_t j = 0; j < n; ++j) {
-        const double x = difference(i * n + j), h = slope(x);
-        loss += batch.weights[j] * h * (x - h / 2);
-        sum += batch.weights[j] * h * std::abs(static_cast<double>(d[i * n + j]));
-      }
-      batch.losses[i] = loss;
-      return sum;
+    const auto slope = [](L x) {
+      const L one(C(1)), minus_one(C(-1));
+      return select(x < minus_one, minus_one, select(one < x, one, x));
+    };
+    const auto weights_at = [&](std::size_t j) { return kernels::load_up_to<L>(batch.lane_weights + j, n - j, 0); };
+    batch.for_each([&](std::size_t i) {
+      const auto sums = kernels::sum_row_of<L, 2>(n, [&](std::size_t j) {
+        const L x = difference(i, j), h = slope(x), weighted = weights_at(j) * h;
+        return std::array<L, 2>{weighted * (x - L(C(0.5)) * h), weighted * distance_at(i, j)};
+      });
+      batch.losses[i] = sums[0];
+      row_sums[i] = sums[1];
     });
+    const double along = d_sum == 0 ? 0 : sum_rows() / d_sum;  // what flows through the mean
     const double factor = batch.factor(weight, reduction, 2);
     const double total = factor * batch.sum_losses(options);
     if (call.wants_gradient()) {
-      put_gradient(batch, call, student, factor * d_scale * 2, d_sum == 0 ? 0 : along / d_sum, norms,
-                   [&](std::size_t k) { return slope(difference(k)); });
+      put_gradient<L>(batch, call, student, norms, [&](std::size_t i, std::size_t j) {
+        const L g = slope(difference(i, j)) - L(static_cast<C>(along));
+        return L(static_cast<C>(factor * d_scale * 2 * batch.weights[i])) * weights_at(j) * g;
+      });
     }
     return total;
   }
 
-  /// of scale * sum_j w_i w_j (slope_ij - mean_slope) d_ij
-  template <class C, class Call, class Rows, class Slope>
-  void put_gradient(const kernels::Batch<C>& batch, const Call& call, const Rows& student, double scale,
-                    double mean_slope, const double* norms, const Slope& slope) const {
+  /// From g(i, j), the gradient with respect to d_ij in lanes, for both orders of a pair.
+  template <class L, class Call, class Rows, class Gradient>
+  void put_gradient(const kernels::Batch<typename L::Scalar>& batch, const Call& call, const Rows& student,
+                    const typename L::Scalar* norms, const Gradient& g) const {
+    using C = typename L::Scalar;
     const std::size_t n = batch.size;
     C *const d = batch.square(0), *const coefficients = batch.square(1);
-    double *const dots = batch.vector(4), *const near_pairs = batch.vector(5), *const diagonal = batch.vector(6);
+    double *const dots = batch.vector(4), *const near_pairs = batch.vector(5);
     // student_i - student_j times c_ij: c of near pairs stays in d, to be applied to the rows themselves
     batch.for_each([&](std::size_t i) {
-      dots[i] = near_pairs[i] = diagonal[i] = 0;
-      for (std::size_t j = 0; j < n; ++j) {
-        const std::size_t k = i * n + j;
-        const double distance = std::abs(static_cast<double>(d[k])), g = slope(k) - mean_slope;
-        const double weights = scale * batch.weights[i] * batch.weights[j];
-        const double c = squared ? 2 * weights * g : distance == 0 ? 0 : weights * g / distance;
-        const bool is_near = d[k] <= 0;
-        dots[i] += c * (norms[i] - norms[j] + (squared ? distance : distance * distance)) / 2;
-        if (is_near) {
-          near_pairs[i] += i != j && c != 0;
-        } else {
-          diagonal[i] += c;
-        }
-        coefficients[k] = static_cast<C>(is_near ? 0 : -c);
-        d[k] = static_cast<C>(is_near && i != j ? c : 0);
-      }
-      coefficients[i * n + i] = static_cast<C>(diagonal[i]);
+      const L zero(C(0));
+      const auto sums = kernels::sum_row_of<L, 3>(n, [&](std::size_t j) {
+        const L stored = kernels::load_up_to<L>(d + i * n + j, n - j, 0), distance = kernels::absolute(stored);
+        const L slopes = g(i, j);
+        const auto is_zero = distance <= zero;
+        const L c = squared ? L(C(2)) * slopes : select(is_zero, zero, slopes / select(is_zero, L(C(1)), distance));
+        const L far = select(stored <= zero, zero, c), near = c - far;
+        kernels::store_up_to(zero - far, coefficients + i * n + j, n - j);
+        kernels::store_up_to(near, d + i * n + j, n - j);
+        const L squares = squared ? distance : distance * distance;
+        const L along = c * L(C(0.5)) * (L(norms[i]) - kernels::load_up_to<L>(norms + j, n - j, 0) + squares);
+        return std::array<L, 3>{far, kernels::absolute(near), along};
+      });
+      d[i * n + i] = 0;
+      coefficients[i * n + i] = static_cast<C>(sums[0]);
+      near_pairs[i] = sums[1];
+      dots[i] = sums[2];
     });
     const auto scale_of = [&](std::size_t i) { return student.inverse_lengths ? student.inverse_lengths[i] : 1; };
-    kernels::put_products<kernels::Lanes<C, kernels::DefaultArch>>(
-        batch, coefficients, student, student, dots, call.grad,
-        [&](std::size_t i, std::size_t begin, std::size_t count, C* out) {
-          if (near_pairs[i] == 0) return;
-          const auto* const own = call.student.row(batch.index[i]) + begin;
-          for (std::size_t j = 0; j < n; ++j) {
-            const double c = static_cast<double>(d[i * n + j]);
-            if (c == 0) continue;
-            const auto* const other = call.student.row(batch.index[j]) + begin;
-            for (std::size_t k = 0; k < count; ++k) {
-              const double difference = scale_of(i) * detail::load_scalar<double>(own + k) -
-                                        scale_of(j) * detail::load_scalar<double>(other + k);
-              out[k] = static_cast<C>(static_cast<double>(out[k]) + c * difference);
-            }
-          }
-        });
+    kernels::put_products<L>(batch, coefficients, student, student, dots, call.grad,
+                             [&](std::size_t i, std::size_t begin, std::size_t count, C* out) {
+                               if (near_pairs[i] == 0) return;
+                               const auto* const own = call.student.row(batch.index[i]) + begin;
+                               for (std::size_t j = 0; j < n; ++j) {
+                                 const double c = static_cast<double>(d[i * n + j]);
+                                 if (c == 0) continue;
+                                 const auto* const other = call.student.row(batch.index[j]) + begin;
+                                 for (std::size_t k = 0; k < count; ++k) {
+                                   const double difference = scale_of(i) * detail::load_scalar<double>(own + k) -
+                                                             scale_of(j) * detail::load_scalar<double>(other + k);
+                                   out[k] = static_cast<C>(static_cast<double>(out[k]) + c * difference);
+                                 }
+                               }
+                             });
   }
 };
 

@@ -64,6 +64,7 @@ struct SimilarityPreserving {
 
   template <class C, class Call>
   double compute(const Call& call, const RowOptions& options) const {
+    using L = kernels::Lanes<C, kernels::DefaultArch>;
     call.clear_ignored(options);
     const kernels::Batch<C> batch(call.student.rows, call.widest(), memory, options);
     if (batch.size == 0) return 0;
@@ -74,13 +75,12 @@ struct SimilarityPreserving {
     const double factor = batch.factor(weight, reduction, 2);
     const std::size_t n = batch.size;
     batch.for_each([&](std::size_t i) {
-      batch.losses[i] = kernels::similarity_row(
-          s + i * n, t + i * n, n, [&](std::size_t j) { return batch.weights[j]; }, factor * batch.weights[i],
-          call.wants_gradient());
+      batch.losses[i] = kernels::similarity_row<L>(s + i * n, t + i * n, n, batch.lane_weights,
+                                                   factor * batch.weights[i], call.wants_gradient());
     });
     if (call.wants_gradient()) {
       kernels::add_transpose(s, n);
-      kernels::put_products<kernels::Lanes<C, kernels::DefaultArch>>(batch, s, student, student, nullptr, call.grad);
+      kernels::put_products<L>(batch, s, student, student, nullptr, call.grad);
     }
     return factor * batch.sum_losses(options);
   }
