@@ -2,6 +2,7 @@
 // products, are included by themselves. Each header also stands alone.
 #pragma once
 
+#include <distill/attention/attention_matrix.hpp>
 #include <distill/attention/attention_transfer.hpp>
 #include <distill/core/version.hpp>
 #include <distill/features/feature_matching.hpp>

@@ -45,6 +45,18 @@ distill::FeatureMapView<S> maps(distill::MatrixView<S> m) {
   return {m.data, m.rows, 1, m.cols};
 }
 
+/// A row as one head of one query.
+template <class S>
+distill::FeatureMapView<S> attention(distill::MatrixView<S> m) {
+  return {m.data, m.rows, 1, 1, m.cols};
+}
+
+/// The first 18 numbers of a row as three heads of two queries and three keys.
+template <class S>
+distill::FeatureMapView<S> heads(distill::MatrixView<S> m) {
+  return {m.data, m.rows, 3, 2, 3, 1, 6, m.cols};
+}
+
 /// A new loss is one line here: name, call, value, gradient.
 template <class S>
 bool every_loss_is_right() {
@@ -75,6 +87,8 @@ bool every_loss_is_right() {
     is_right<S>("FeatureMatching, squared", [](auto s, auto t, auto, auto g) { return FeatureMatching{}(s, t, g); }, 1.113486842105, 2.828947368421),
     is_right<S>("FeatureMatching, smooth_l1", [](auto s, auto t, auto, auto g) { FeatureMatching loss; loss.distance = FeatureDistance::smooth_l1; loss.delta = 0.5; return loss(s, t, g); }, 0.648026315789, 1.039473684211),
     is_right<S>("FeatureMatching, cosine", [](auto s, auto t, auto, auto g) { FeatureMatching loss; loss.distance = FeatureDistance::cosine; return loss(s, t, g); }, 0.648739305388, 1.070528174583),
+    is_right<S>("AttentionMatrix, kl", [](auto s, auto t, auto, auto g) { AttentionMatrix loss; loss.distance = AttentionMatrixDistance::kl; return loss(attention(s), attention(t), attention(g)); }, 0.522966437629, 0.441525449288),
+    is_right<S>("AttentionMatrix, squared", [](auto s, auto t, auto, auto g) { AttentionMatrix loss; loss.heads = AttentionHeads::mean; loss.causal = true; return loss(heads(s), heads(t), heads(g)); }, 0.197916666667, 1.629629629630),
     is_right<S>("AttentionTransfer", [](auto s, auto t, auto, auto g) { return AttentionTransfer{}(maps(s), maps(t), maps(g)); }, 0.072376793275, 0.079514083667),
     is_right<S>("AttentionTransfer, power 4", [](auto s, auto t, auto, auto g) { AttentionTransfer loss; loss.power = 4; return loss(maps(s), maps(t), maps(g)); }, 0.094859821674, 0.067096842392),
     is_right<S>("softmax", [](auto s, auto, auto, auto g) { softmax(s, g, 2); return 0.0; }, 0, 5.911111606891),

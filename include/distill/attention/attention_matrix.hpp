@@ -1,0 +1,178 @@
+// Distance between the attention matrices of student and teacher.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <type_traits>
+
+#include <distill/core/checks.hpp>
+#include <distill/core/gradient.hpp>
+#include <distill/core/options.hpp>
+#include <distill/core/token_mask.hpp>
+#include <distill/core/version.hpp>
+#include <distill/core/views.hpp>
+#include <distill/kernels/attention_matrix.hpp>
+#include <distill/kernels/pooling.hpp>
+#include <distill/kernels/rows.hpp>
+#include <distill/kernels/token_runs.hpp>
+
+namespace distill {
+inline namespace DISTILL_ABI {
+
+/// How far a student's row of attention s, of a query to all keys, is from the teacher's t.
+enum class AttentionMatrixDistance {
+  squared,        ///< sum_k (s_k - t_k)^2, of scores or of probabilities, as they are given
+  kl,             ///< KL(softmax(t) || softmax(s)), of scores
+  cross_entropy,  ///< -sum_k softmax(t)_k ln softmax(s)_k, of scores: kl and the teacher's entropy
+};
+
+/// Which heads are compared with each other.
+enum class AttentionHeads {
+  each,  ///< head h of the student with head h of the teacher
+  mean,  ///< the mean of the student's heads with that of the teacher's, who may have another number of them
+};
+
+/// Attention matrices of a transformer (who attends to whom), compared between student and teacher:
+///
+///     loss = weight / divisor * sum_i w_i sum_hq D(s_ihq, t_ihq)
+///     D by `distance`, of the rows of heads h and queries q, over the keys that count
+///
+/// Shapes      student, grad: FeatureMapView{data, batch, heads, queries, keys}, its channels being heads; teacher: the
+///             same, with its own number of heads if `heads` is mean. mask: TokenMask{data, batch, tokens} of 1 and 0,
+///             where queries are keys. float, double, half or bfloat16; the teacher's type is free, grad has the
+///             student's (its strides may differ). If either is double, all is computed in double, else in float
+/// Ranges      score_floor < infinity, weight finite; the loss is >= 0 times weight
+/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
+///             exactly the student's memory. The teacher is a constant
+/// Gradient    weight * w_i / divisor times: squared 2 (s_k - t_k); kl and cross_entropy softmax(s)_k - softmax(t)_k;
+///             with heads = mean, of that mean, divided by the number of heads. 0 where something does not count
+/// Masks       a query or key that is padding, and with `causal` a key behind its query (k > q), is never read and
+///             does not count: not in sums, softmaxes or divisors
+/// Divisor     Reduction::per_element, the default, is the mean over all entries that count in the batch (kl and
+///             cross_entropy: rows), times w_i; Reduction::mean over samples, each the sum of its rows
+/// Exceptions  a sample of padding has loss 0, gradient 0. -infinity in scores is as in KlDivergence for kl and
+///             cross_entropy, and not finite for squared. A sample with a number that is not finite, or a row of
+///             nothing but -infinity, has a loss and gradient of NaN. Differences whose squares overflow or vanish are
+///             computed in a wider type
+/// Throws      std::invalid_argument on a parameter out of range, shapes that differ, 0 heads, queries or keys, null, a
+///             mask that holds other numbers than 0 and 1, strides that make elements coincide, memory that overlaps, a
+///             sample weight that is negative or not finite; before anything is written
+/// Cost        one read of student and teacher, one write of grad (cross_entropy: three reads of the teacher); scratch:
+///             two rows of keys, five where rows are gathered: padding in the midst of tokens, the mean of heads
+/// Conventions for models that add -10000 to the scores of padding, instead of a mask: scores at or below
+///             score_floor are 0 for squared, each side by itself, with gradient 0, and count in the divisor; in the
+///             teacher, they have no term in kl and cross_entropy, but stay in the softmax (TinyBERT: -100,
+///             TextBrewer: -1e-3). padding_in_softmax: padded keys have no term, but are read and stay in the softmax
+///             (TextBrewer). With either, kl may be negative, and rows are computed one number at a time
+/// Paper       Jiao et al.: TinyBERT: Distilling BERT for Natural Language Understanding, 2019 (arXiv:1909.10351):
+///             squared, of scores; kl of rows is in Wang et al.: MiniLM, 2020 (arXiv:2002.10957)
+struct AttentionMatrix {
+  AttentionMatrixDistance distance = AttentionMatrixDistance::squared;
+  AttentionHeads heads = AttentionHeads::each;
+  bool causal = false;
+  double score_floor = -std::numeric_limits<double>::infinity();
+  bool padding_in_softmax = false;
+  double weight = 1;
+  Reduction reduction = Reduction::per_element;
+
+  template <class Student, class Teacher>
+  double operator()(const Student& student, const Teacher& teacher, const RowOptions& options = {}) const {
+    return call(student, teacher, {}, detail::NoGradient{}, options);
+  }
+
+  template <class Student, class Teacher, class Grad, class = detail::enable_if_gradient<Grad>>
+  double operator()(const Student& student, const Teacher& teacher, Grad&& grad, const RowOptions& options = {}) const {
+    return call(student, teacher, {}, grad, options);
+  }
+
+  template <class Student, class Teacher, class M>
+  double operator()(const Student& student, const Teacher& teacher, const TokenMask<M>& mask,
+                    const RowOptions& options = {}) const {
+    return call(student, teacher, detail::LiveTokens(mask), detail::NoGradient{}, options);
+  }
+
+  template <class Student, class Teacher, class M, class Grad, class = detail::enable_if_gradient<Grad>>
+  double operator()(const Student& student, const Teacher& teacher, const TokenMask<M>& mask, Grad&& grad,
+                    const RowOptions& options = {}) const {
+    return call(student, teacher, detail::LiveTokens(mask), grad, options);
+  }
+
+ private:
+  template <class Student, class Teacher, class Grad>
+  double call(const Student& student_matrices, const Teacher& teacher_matrices, const detail::LiveTokens& mask,
+              Grad&& gradient, const RowOptions& options) const {
+    constexpr const char* who = "AttentionMatrix";
+    const auto student = detail::read_only(as_feature_map(student_matrices));
+    const auto teacher = detail::read_only(as_feature_map(teacher_matrices));
+    if (distance < AttentionMatrixDistance::squared || distance > AttentionMatrixDistance::cross_entropy) {
+      detail::fail(who, "distance is ", static_cast<int>(distance), ", expected an AttentionMatrixDistance");
+    }
+    if (heads != AttentionHeads::each && heads != AttentionHeads::mean) {
+      detail::fail(who, "heads is ", static_cast<int>(heads), ", expected an AttentionHeads");
+    }
+    if (!(score_floor < std::numeric_limits<double>::infinity())) {
+      detail::fail(who, "score_floor is ", score_floor, ", expected a number below infinity");
+    }
+    detail::require_finite(who, "weight", weight);
+    detail::require_view(who, "student", student);
+    detail::require_view(who, "teacher", teacher);
+    if (teacher.batch != student.batch) {
+      detail::fail(who, "teacher has a batch of ", teacher.batch, ", student of ", student.batch);
+    }
+    auto comparable = teacher;
+    if (heads == AttentionHeads::mean) comparable.channels = student.channels;
+    detail::require_same_shape(who, "teacher", comparable, "student", student);
+    detail::require_weights(who, options.weights, student.batch);
+    if (mask.is_given() && student.height != student.width) {
+      detail::fail(who, "student has ", student.height, " queries and ", student.width,
+                   " keys, expected the same tokens where there is a mask");
+    }
+    detail::require_mask(who, mask, student.batch, student.width, options.weights);
+    const auto grad = detail::checked_gradient(who, student, gradient, teacher);
+    if (grad.view.data && mask.is_given()) {
+      detail::require_no_overlap(who, "grad", detail::memory_rows(grad.view), "mask", mask.memory(), false);
+    }
+
+    return compute(student, teacher, mask, grad, options);
+  }
+
+  template <class S, class T, class G>
+  double compute(const FeatureMapView<S>& student, const FeatureMapView<T>& teacher, const detail::LiveTokens& mask,
+                 const GradientTarget<FeatureMapView<G>>& grad, const RowOptions& options) const {
+    using L = kernels::Lanes<detail::compute_t<S, T>, kernels::DefaultArch>;
+    const bool softmax = distance != AttentionMatrixDistance::squared;
+    const kernels::AttentionRule rule{softmax,
+                                      distance == AttentionMatrixDistance::cross_entropy,
+                                      heads == AttentionHeads::mean,
+                                      causal,
+                                      padding_in_softmax && softmax,
+                                      score_floor};
+    const auto terms = [&](std::size_t i) {
+      std::size_t live = 0, count = 0;
+      for (std::size_t query = 0; query < student.height; ++query) {
+        if (!mask(i, query)) continue;
+        ++live;
+        count += softmax ? 1 : mask.is_given() ? live : (std::min<std::size_t>)(query + 1, student.width);
+      }
+      if (!softmax && !causal) count = live * (mask.is_given() ? live : std::size_t{student.width});
+      return static_cast<double>(rule.mean_of_heads ? count : count * student.channels);
+    };
+    return kernels::reduce_samples(student.batch, student.channels * student.positions(), grad, options, reduction,
+                                   weight, terms, [&](std::size_t i, double factor) {
+                                     kernels::AttentionMatrices<L, G, std::remove_const_t<T>> matrices(
+                                         rule, kernels::sample_maps<const S>(student, i),
+                                         kernels::sample_maps<const T>(teacher, i),
+                                         kernels::sample_maps<G>(grad.view, i), grad.accumulate, mask, i);
+                                     const double loss = matrices(factor);
+                                     if (std::isnan(loss) && grad.view.data) {
+                                       kernels::fill_row(grad.view, i, std::numeric_limits<float>::quiet_NaN());
+                                     }
+                                     return loss;
+                                   });
+  }
+};
+
+}  // namespace DISTILL_ABI
+}  // namespace distill

@@ -1,0 +1,87 @@
+// Which tokens of a batch of sequences count, and which are padding.
+#pragma once
+
+#include <cstddef>
+#include <type_traits>
+
+#include <distill/core/checks.hpp>
+#include <distill/core/error.hpp>
+#include <distill/core/options.hpp>
+#include <distill/core/version.hpp>
+#include <distill/core/views.hpp>
+
+namespace distill {
+inline namespace DISTILL_ABI {
+
+/// Which tokens count, in the caller's memory: 1, or 0 for padding; of any integer or floating-point type. Token t of
+/// sample n is data[n * batch_stride + t]. Where no mask is passed, all tokens count.
+template <class T>
+struct TokenMask {
+  const T* data = nullptr;
+  Extent batch;
+  Extent tokens;
+  Extent batch_stride = tokens;
+};
+template <class T, class... Sizes>
+TokenMask(T*, Sizes...) -> TokenMask<std::remove_const_t<T>>;
+
+namespace detail {
+
+template <class T>
+struct is_token_mask : std::false_type {};
+template <class T>
+struct is_token_mask<TokenMask<T>> : std::true_type {};
+
+/// What may be passed as `grad` where a mask may be passed, too.
+template <class G>
+using enable_if_gradient =
+    std::enable_if_t<!std::is_convertible_v<G&&, RowOptions> && !is_token_mask<std::decay_t<G>>::value>;
+
+/// A mask of any type, or none, so that what reads it is compiled once.
+class LiveTokens {
+ public:
+  LiveTokens() = default;
+  template <class T>
+  explicit LiveTokens(const TokenMask<T>& mask)
+      : memory_{reinterpret_cast<const unsigned char*>(mask.data), mask.batch, mask.tokens * sizeof(T),
+                mask.batch_stride * sizeof(T)},
+        element_size_(sizeof(T)),
+        value_([](const unsigned char* p) { return static_cast<double>(*reinterpret_cast<const T*>(p)); }) {
+    static_assert(std::is_arithmetic_v<T>, "distill: a mask holds integers or floating-point numbers, each 0 or 1");
+  }
+
+  bool is_given() const { return value_ != nullptr; }
+  const MatrixView<const unsigned char>& memory() const { return memory_; }
+  std::size_t batch() const { return memory_.rows; }
+  std::size_t tokens() const { return memory_.cols / element_size_; }
+  double value(std::size_t sample, std::size_t token) const {
+    return value_(memory_.row(sample) + token * element_size_);
+  }
+  bool operator()(std::size_t sample, std::size_t token) const { return !is_given() || value(sample, token) != 0; }
+
+ private:
+  MatrixView<const unsigned char> memory_;
+  std::size_t element_size_ = 1;
+  double (*value_)(const unsigned char*) = nullptr;
+};
+
+/// A mask of the batch's shape that holds 0 and 1; samples of weight 0 are not read.
+inline void require_mask(const char* who, const LiveTokens& mask, std::size_t batch, std::size_t tokens,
+                         const float* weights) {
+  if (!mask.is_given()) return;
+  if (mask.batch() != batch || mask.tokens() != tokens) {
+    fail(who, "mask is ", mask.batch(), " x ", mask.tokens(), ", expected ", batch, " x ", tokens);
+  }
+  require_memory(who, "mask", mask.memory());
+  for (std::size_t i = 0; i < batch; ++i) {
+    if (weights && weights[i] == 0) continue;
+    for (std::size_t t = 0; t < tokens; ++t) {
+      const double value = mask.value(i, t);
+      if (value != 0 && value != 1) fail(who, "mask[", i, "][", t, "] is ", value, ", expected 0 or 1");
+    }
+  }
+}
+
+}  // namespace detail
+}  // namespace DISTILL_ABI
+}  // namespace distill

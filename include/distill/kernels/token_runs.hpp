@@ -1,0 +1,88 @@
+// Sequences with padding: runs of tokens that count, and the loop over samples of which not all terms count.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+
+#include <distill/core/gradient.hpp>
+#include <distill/core/options.hpp>
+#include <distill/core/token_mask.hpp>
+#include <distill/core/version.hpp>
+#include <distill/kernels/pooling.hpp>
+#include <distill/kernels/rows.hpp>
+
+namespace distill {
+inline namespace DISTILL_ABI {
+namespace kernels {
+
+/// Neighbours in a sequence that count, run after run.
+class TokenRuns {
+ public:
+  /// The most runs that n tokens have.
+  static constexpr std::size_t capacity(std::size_t n) { return (n + 1) / 2; }
+
+  /// All n tokens; `memory` is for capacity(n) runs.
+  TokenRuns(Range* memory, std::size_t n) : runs_(memory), count_(1) { runs_[0] = {0, n}; }
+
+  TokenRuns(Range* memory, std::size_t n, const detail::LiveTokens& tokens, std::size_t sample) : runs_(memory) {
+    for (std::size_t t = 0; t < n; ++t) {
+      if (!tokens(sample, t)) continue;
+      if (count_ > 0 && runs_[count_ - 1].end == t) {
+        runs_[count_ - 1].end = t + 1;
+      } else {
+        runs_[count_++] = {t, t + 1};
+      }
+    }
+  }
+
+  /// How many there are before token `end`.
+  std::size_t count(std::size_t end) const {
+    std::size_t k = 0;
+    while (k < count_ && runs_[k].begin < end) ++k;
+    return k;
+  }
+  /// Calls body(begin, end) for each of them.
+  template <class Body>
+  void for_each(std::size_t end, const Body& body) const {
+    for (std::size_t k = 0; k < count_ && runs_[k].begin < end; ++k) {
+      body(runs_[k].begin, (std::min)(runs_[k].end, end));
+    }
+  }
+  /// Calls body(begin, end) for each gap between them, of n tokens.
+  template <class Body>
+  void for_each_gap(std::size_t end, std::size_t n, const Body& body) const {
+    std::size_t begin = 0;
+    for_each(end, [&](std::size_t run_begin, std::size_t run_end) {
+      if (begin < run_begin) body(begin, run_begin);
+      begin = run_end;
+    });
+    if (begin < n) body(begin, n);
+  }
+
+ private:
+  Range* runs_;
+  std::size_t count_ = 0;
+};
+
+/// As reduce_rows, for samples that differ in how many terms they have: Reduction::per_element divides by the weighted
+/// sum of terms(i).
+template <class View, class Terms, class SampleLoss>
+double reduce_samples(std::size_t batch, std::size_t elements, const GradientTarget<View>& grad,
+                      const RowOptions& options, Reduction reduction, double weight, const Terms& terms,
+                      const SampleLoss& sample_loss) {
+  if (reduction == Reduction::per_element) {
+    double divisor = 0;
+    for (std::size_t i = 0; i < batch; ++i) {
+      const double w = options.weights ? static_cast<double>(options.weights[i]) : 1;
+      if (w != 0) divisor += w * terms(i);
+    }
+    if (divisor != 0) weight /= divisor;
+    reduction = Reduction::sum;
+  }
+  return reduce_rows(
+      {batch, elements, 1}, grad, options, reduction, weight, [](std::size_t) { return false; }, sample_loss);
+}
+
+}  // namespace kernels
+}  // namespace DISTILL_ABI
+}  // namespace distill
