@@ -5,6 +5,7 @@
 #include <distill/attention/attention_matrix.hpp>
 #include <distill/attention/attention_transfer.hpp>
 #include <distill/core/version.hpp>
+#include <distill/features/channel_wise.hpp>
 #include <distill/features/feature_matching.hpp>
 #include <distill/logits/adaptive_kl.hpp>
 #include <distill/logits/alpha_divergence.hpp>

@@ -75,9 +75,7 @@ struct AttentionTransfer {
     detail::require_finite(who, "weight", weight);
     detail::require_view(who, "student", student);
     detail::require_view(who, "teacher", teacher);
-    if (teacher.batch != student.batch) {
-      detail::fail(who, "teacher has a batch of ", teacher.batch, ", student of ", student.batch);
-    }
+    detail::require_same_batch(who, "teacher", teacher, "student", student);
     const auto grad = detail::checked_gradient(who, student, gradient, teacher);
     detail::require_weights(who, options.weights, student.batch);
 

@@ -78,9 +78,16 @@ void require_view(const char* who, const char* name, const FeatureMapView<T>& m)
 }
 
 template <class A, class B>
+void require_same_batch(const char* who, const char* a_name, const FeatureMapView<A>& a, const char* b_name,
+                        const FeatureMapView<B>& b) {
+  if (a.batch != b.batch) fail(who, a_name, " has a batch of ", a.batch, ", ", b_name, " of ", b.batch);
+}
+
+template <class A, class B>
 void require_same_shape(const char* who, const char* a_name, const FeatureMapView<A>& a, const char* b_name,
                         const FeatureMapView<B>& b) {
-  if (a.batch != b.batch || a.channels != b.channels || a.height != b.height || a.width != b.width) {
+  require_same_batch(who, a_name, a, b_name, b);
+  if (a.channels != b.channels || a.height != b.height || a.width != b.width) {
     fail(who, a_name, " is ", a.batch, " x ", a.channels, " x ", a.height, " x ", a.width, ", ", b_name, " is ",
          b.batch, " x ", b.channels, " x ", b.height, " x ", b.width);
   }

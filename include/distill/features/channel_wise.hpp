@@ -1,0 +1,117 @@
+// KL(teacher || student) between the channels of feature maps, each a distribution over positions.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <type_traits>
+
+#include <distill/core/checks.hpp>
+#include <distill/core/gradient.hpp>
+#include <distill/core/options.hpp>
+#include <distill/core/version.hpp>
+#include <distill/core/views.hpp>
+#include <distill/kernels/channels.hpp>
+#include <distill/kernels/distillation_row.hpp>
+#include <distill/kernels/rows.hpp>
+
+namespace distill {
+inline namespace DISTILL_ABI {
+
+/// Channel-wise distillation: each channel becomes a distribution over positions, so that what counts is where it is
+/// active, not how strongly:
+///
+///     loss = weight * S / divisor * sum_i w_i sum_c KL(p_ic || q_ic),    KL(p || q) = sum_x p_x (ln p_x - ln q_x)
+///     p_ic = softmax over positions x of teacher_icx / T, q_ic of student_icx / T
+///     S = T^2 if scale_by_temperature_squared, else 1
+///
+/// Shapes      student, teacher, grad: FeatureMapView of batch x channels x (height x width), of the same shape; their
+///             strides may differ. float, double, half or bfloat16; the teacher's type is free, grad has the student's.
+///             If either is double, all is computed in double, else in float
+/// Ranges      temperature > 0 and finite, weight finite; the loss is >= 0 times weight
+/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
+///             exactly the student's memory. The teacher is a constant
+/// Gradient    d loss / d student_icx = weight * w_i / divisor * S / T * (q_icx - p_icx)
+/// Divisor     Reduction::per_element, the default, is the mean over samples and channels
+/// Exceptions  one position, or a channel that differs from the teacher's by a constant: 0, gradient 0. -infinity
+///             masks a position as in KlDivergence. A sample with NaN or +infinity, or with a channel of nothing but
+///             -infinity, has a loss and gradient of NaN
+/// Throws      std::invalid_argument on a parameter out of range, shapes that differ, 0 channels or positions, null,
+///             strides that make elements coincide, memory that overlaps, a sample weight that is negative or not
+///             finite; before anything is written
+/// Cost        one read of student and teacher, one write of grad (Precision::high, and T above 32: two reads);
+///             scratch: two channels, and 32 more where positions are not neighbours in memory (N x H x W x C)
+/// Conventions the published loss has T^2 and divides by samples and channels, as the defaults do
+/// Paper       Shu, Liu, Gao, Yan, Shen: Channel-Wise Knowledge Distillation for Dense Prediction, 2021
+///             (arXiv:2011.13256). Channels that differ in number need a learned 1 x 1 convolution in front
+struct ChannelWise {
+  double temperature = 1;
+  bool scale_by_temperature_squared = true;
+  double weight = 1;
+  Reduction reduction = Reduction::per_element;
+  Precision precision = Precision::standard;
+
+  template <class Student, class Teacher>
+  double operator()(const Student& student, const Teacher& teacher, const RowOptions& options = {}) const {
+    return (*this)(student, teacher, detail::NoGradient{}, options);
+  }
+
+  template <class Student, class Teacher, class Grad, class = detail::enable_if_not_options<Grad>>
+  double operator()(const Student& student_maps, const Teacher& teacher_maps, Grad&& gradient,
+                    const RowOptions& options = {}) const {
+    constexpr const char* who = "ChannelWise";
+    const auto student = detail::read_only(as_feature_map(student_maps));
+    const auto teacher = detail::read_only(as_feature_map(teacher_maps));
+    detail::require_positive_finite(who, "temperature", temperature);
+    detail::require_finite(who, "weight", weight);
+    detail::require_view(who, "student", student);
+    detail::require_view(who, "teacher", teacher);
+    detail::require_same_shape(who, "teacher", teacher, "student", student);
+    const auto grad = detail::checked_gradient(who, student, gradient, teacher);
+    detail::require_weights(who, options.weights, student.batch);
+
+    return compute(student, teacher, grad, options);
+  }
+
+ private:
+  template <class S, class T, class G>
+  double compute(const FeatureMapView<S>& student, const FeatureMapView<T>& teacher,
+                 const GradientTarget<FeatureMapView<G>>& grad, const RowOptions& options) const {
+    using C = detail::compute_t<S, T>;
+    using L = kernels::Lanes<C, kernels::DefaultArch>;
+    const std::size_t n = student.positions();
+    const double scale = kernels::soft_scale(*this);
+    const auto sample = [](const auto& maps, std::size_t i) {
+      auto result = maps;
+      result.data = maps.data ? maps.data + i * maps.batch_stride : nullptr;
+      result.batch = 1;
+      return result;
+    };
+    return kernels::with_precision(kernels::needs_high_precision(precision, temperature), [&](auto chosen) {
+      return kernels::reduce_rows(
+          {student.batch, student.channels * n, student.channels}, grad, options, reduction, weight,
+          [](std::size_t) { return false; },
+          [&](std::size_t i, double factor) {
+            double loss = 0;
+            kernels::for_each_channel<C>(
+                sample(student, i), sample(teacher, i),
+                GradientTarget<FeatureMapView<G>>{sample(grad.view, i), grad.accumulate},
+                [](std::size_t) { return true; }, {},
+                [&](std::size_t, const auto& s, const auto& t, const auto& g, bool accumulate) {
+                  using Student = std::remove_pointer_t<decltype(g.data)>;
+                  using Teacher = std::remove_const_t<std::remove_pointer_t<decltype(t.data)>>;
+                  kernels::DistillationRow<decltype(chosen)::value, false, L, Student, Teacher> row(s.data, t.data, n,
+                                                                                                    temperature, 0);
+                  loss += row({scale}, factor, g.data, accumulate);
+                });
+            if (std::isnan(loss) && grad.view.data) {
+              kernels::fill_row(grad.view, i, std::numeric_limits<float>::quiet_NaN());
+            }
+            return loss;
+          });
+    });
+  }
+};
+
+}  // namespace DISTILL_ABI
+}  // namespace distill
