@@ -7,6 +7,7 @@
 #include <distill/core/version.hpp>
 #include <distill/features/channel_wise.hpp>
 #include <distill/features/feature_matching.hpp>
+#include <distill/features/pearson_features.hpp>
 #include <distill/logits/adaptive_kl.hpp>
 #include <distill/logits/alpha_divergence.hpp>
 #include <distill/logits/binary_kl.hpp>

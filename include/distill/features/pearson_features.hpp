@@ -1,0 +1,114 @@
+// Distance between standardised channels of feature maps: Pearson's correlation over a batch.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <type_traits>
+
+#include <distill/core/checks.hpp>
+#include <distill/core/gradient.hpp>
+#include <distill/core/options.hpp>
+#include <distill/core/scratch.hpp>
+#include <distill/core/version.hpp>
+#include <distill/core/views.hpp>
+#include <distill/kernels/channels.hpp>
+#include <distill/kernels/pearson_channel.hpp>
+#include <distill/kernels/rows.hpp>
+
+namespace distill {
+inline namespace DISTILL_ABI {
+
+/// Half the squared distance of standardised channels: what counts is the pattern over positions and samples, not
+/// scale and shift, which differ between architectures:
+///
+///     loss = weight / divisor * sum_i w_i sum_cx (s_icx - t_icx)^2 / 2
+///     s_icx = (student_icx - mean_c) / (deviation_c + epsilon), t alike; mean and deviation over samples i and
+///     positions x, deviation_c^2 = sum_i w_i sum_x (student_icx - mean_c)^2 / (n - 1), n = positions * sum_i w_i
+///
+/// Shapes      student, teacher, grad: FeatureMapView of batch x channels x (height x width), of the same shape; their
+///             strides may differ. float, double, half or bfloat16; the teacher's type is free, grad has the student's.
+///             If either is double, all is computed in double, else in float
+/// Ranges      epsilon >= 0 and finite, weight finite; the loss is >= 0 times weight
+/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
+///             exactly the student's memory. The teacher is a constant. The samples' losses of RowOptions are their
+///             terms: with their weights they add up to the loss of Reduction::sum
+/// Gradient    through mean and deviation; at epsilon = 0 it is weight * w_i / divisor / deviation_c * (s - t - (1 - r)
+///             s), with the correlation r of student and teacher in channel c
+/// Divisor     Reduction::per_element, the default, is the mean over samples, channels and positions: (n - 1) / n times
+///             the mean over channels of 1 - r
+/// Exceptions  a channel of equal numbers, or of n <= 1, is standardised to 0, and its gradient is 0. NaN or an
+///             infinity makes its channel NaN in all samples, which share mean and deviation, and so all losses. Squares
+///             that overflow or vanish are computed in a wider type
+/// Throws      std::invalid_argument on a parameter out of range, shapes that differ, 0 channels or positions, null,
+///             strides that make elements coincide, memory that overlaps, a sample weight that is negative or not
+///             finite; before anything is written
+/// Cost        one read of student and teacher, and three more from cache if it holds a channel of the batch; one write
+///             of grad. Scratch: one double a sample and channel; where positions are not neighbours in memory (N x H x
+///             W x C) 32 channels of the batch. Threads share out channels
+/// Conventions a sample of weight w counts as w samples. mmrazor has epsilon = 1e-6 and otherwise the defaults
+/// Paper       Cao, Zhang, Liu, Wang, Zhang, Xu, Zhang: PKD: General Distillation Framework for Object Detectors via
+///             Pearson Correlation Coefficient, 2022 (arXiv:2207.02039)
+struct PearsonFeatures {
+  double epsilon = 0;
+  double weight = 1;
+  Reduction reduction = Reduction::per_element;
+
+  template <class Student, class Teacher>
+  double operator()(const Student& student, const Teacher& teacher, const RowOptions& options = {}) const {
+    return (*this)(student, teacher, detail::NoGradient{}, options);
+  }
+
+  template <class Student, class Teacher, class Grad, class = detail::enable_if_not_options<Grad>>
+  double operator()(const Student& student_maps, const Teacher& teacher_maps, Grad&& gradient,
+                    const RowOptions& options = {}) const {
+    constexpr const char* who = "PearsonFeatures";
+    const auto student = detail::read_only(as_feature_map(student_maps));
+    const auto teacher = detail::read_only(as_feature_map(teacher_maps));
+    detail::require_nonnegative_finite(who, "epsilon", epsilon);
+    detail::require_finite(who, "weight", weight);
+    detail::require_view(who, "student", student);
+    detail::require_view(who, "teacher", teacher);
+    detail::require_same_shape(who, "teacher", teacher, "student", student);
+    const auto grad = detail::checked_gradient(who, student, gradient, teacher);
+    detail::require_weights(who, options.weights, student.batch);
+
+    return compute(student, teacher, grad, options);
+  }
+
+ private:
+  template <class S, class T, class G>
+  double compute(const FeatureMapView<S>& student, const FeatureMapView<T>& teacher,
+                 const GradientTarget<FeatureMapView<G>>& grad, const RowOptions& options) const {
+    using C = detail::compute_t<S, T>;
+    using L = kernels::Lanes<C, kernels::DefaultArch>;
+    const std::size_t n = student.positions(), batch = student.batch, channels = student.channels;
+    const kernels::SampleWeights weights(options.weights, batch);
+    for (std::size_t i = 0; i < batch; ++i) {
+      if (options.losses) options.losses[i] = 0;
+      if (weights(i) == 0 && grad.view.data && !grad.accumulate) kernels::fill_row(grad.view, i, 0);
+    }
+    if (weights.total() == 0) return 0;
+
+    double divisor = reduction == Reduction::sum ? 1 : weights.total();
+    if (reduction == Reduction::per_element) divisor *= static_cast<double>(channels * n);
+    double* const losses = static_cast<double*>(detail::scratch().losses.reserve(batch * channels * sizeof(double)));
+    kernels::for_each_channel<C>(
+        student, teacher, grad, [&](std::size_t i) { return weights(i) != 0; }, options.executor,
+        [&](std::size_t c, const auto& s, const auto& t, const auto& g, bool accumulate) {
+          using Out = kernels::PearsonOutput<std::remove_pointer_t<decltype(g.data)>>;
+          kernels::pearson_channel<L>(s, t, n, weights, epsilon, weight / divisor,
+                                      Out{losses + c, channels, g, accumulate});
+        });
+    double total = 0;
+    weights.for_each([&](std::size_t i, double w) {
+      double loss = 0;
+      for (std::size_t c = 0; c < channels; ++c) loss += losses[i * channels + c];
+      if (options.losses) options.losses[i] = loss;
+      total += w * loss;
+    });
+    return weight * total / divisor;
+  }
+};
+
+}  // namespace DISTILL_ABI
+}  // namespace distill
