@@ -37,8 +37,8 @@ inline namespace DISTILL_ABI {
 /// Divisor     Reduction::per_element, the default, is the mean over samples, channels and positions: (n - 1) / n times
 ///             the mean over channels of 1 - r
 /// Exceptions  a channel of equal numbers, or of n <= 1, is standardised to 0, and its gradient is 0. NaN or an
-///             infinity makes its channel NaN in all samples, which share mean and deviation, and so all losses. Squares
-///             that overflow or vanish are computed in a wider type
+///             infinity makes its channel NaN in all samples, which share mean and deviation, and so all losses.
+///             Squares that overflow or vanish are computed in a wider type
 /// Throws      std::invalid_argument on a parameter out of range, shapes that differ, 0 channels or positions, null,
 ///             strides that make elements coincide, memory that overlaps, a sample weight that is negative or not
 ///             finite; before anything is written

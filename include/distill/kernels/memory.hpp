@@ -247,6 +247,15 @@ void put_row(const typename L::Scalar* values, std::size_t n, Stored* grad, bool
   for (std::size_t i = 0; i < n; i += L::width) put(load_up_to<L>(values + i, n - i, 0), grad + i, n - i, accumulate);
 }
 
+/// x in the first `count` lanes, 0 in the others.
+template <class L>
+L first_lanes(L x, std::size_t count) {
+  if (count >= L::width) return x;
+  alignas(64) typename L::Scalar buffer[L::width];
+  store(x, buffer);
+  return load_up_to<L>(buffer, count, 0);
+}
+
 /// x with another value in one lane.
 template <class T, class Arch>
 Lanes<T, Arch> with_lane(Lanes<T, Arch> x, std::size_t lane, T value) {

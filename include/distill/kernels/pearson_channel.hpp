@@ -43,15 +43,6 @@ class SampleWeights {
   double total_ = 0;
 };
 
-/// x in the first `count` lanes, 0 in the others.
-template <class L>
-L first_lanes(L x, std::size_t count) {
-  if (count >= L::width) return x;
-  alignas(64) typename L::Scalar buffer[L::width];
-  store(x, buffer);
-  return load_up_to<L>(buffer, count, 0);
-}
-
 /// A channel less its mean over samples and positions, of n positions a sample.
 template <class L, class Stored>
 class CentredChannel {
