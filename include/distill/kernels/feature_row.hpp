@@ -1,20 +1,14 @@
 // Rows of distances between features: sum_j f(s_j - t_j), of the rows as they are or of unit length.
-//
-// Sums run in the lanes' type, which overflows at differences whose square it cannot hold and loses those whose square
-// it cannot tell from 0. A sum outside the safe range, NaN included, is computed again in a wider type, one number at a
-// time, before anything of it is written.
 #pragma once
 
-#include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <limits>
-#include <type_traits>
 
 #include <distill/core/scalar.hpp>
 #include <distill/core/version.hpp>
 #include <distill/kernels/lanes.hpp>
 #include <distill/kernels/memory.hpp>
+#include <distill/kernels/pair_rows.hpp>
 #include <distill/kernels/sum_row.hpp>
 
 namespace distill {
@@ -75,60 +69,24 @@ struct SmoothDifference {
   }
 };
 
-/// The type in which sums are done again: one that holds the square of every number that L's lanes hold.
-template <class L>
-using Wide = Lanes<std::conditional_t<std::is_same_v<typename L::Scalar, float>, double, long double>, ScalarArch>;
+/// A term of pair_rows that is f of a difference.
+template <class F, class N>
+struct DifferenceTerm {
+  F f;
 
-/// Whether a sum of squares (or of such terms) neither overflowed nor lost anything that counts.
-template <class L>
-bool is_safe_sum(total_t<L> sum) {
-  using T = typename L::Scalar;
-  return sum >= (std::numeric_limits<T>::min)() * static_cast<total_t<L>>(1e13) &&
-         sum <= (std::numeric_limits<T>::max)();
-}
-
-/// A number of a row that is not finite makes the row's loss and gradient NaN.
-template <class Stored>
-double poisoned_row(Stored* grad, std::size_t n) {
-  constexpr double nan = std::numeric_limits<double>::quiet_NaN();
-  for (std::size_t j = 0; grad && j < n; ++j) detail::store_scalar(grad + j, nan);
-  return nan;
-}
+  typename N::Scalar padding() const { return 0; }
+  N value(N s, N t) const { return f.value(s - t); }
+  N slope(N s, N t) const { return f.slope(s - t); }
+};
 
 /// sum_j f(s_j - t_j); writes (or adds) factor * f'(s_j - t_j) to grad, unless that is null. grad may be s.
 template <class L, class F, class S, class T>
 double difference_row(const F& f, const S* s, const T* t, std::size_t n, double factor, S* grad, bool accumulate) {
-  const auto sum = [&](auto lanes, std::size_t begin, std::size_t end) {
-    using N = decltype(lanes);
-    return sum_row<N>(end - begin, [&](std::size_t i) {
-      return f.value(load_up_to<N>(s + begin + i, end - begin - i, 0) -
-                     load_up_to<N>(t + begin + i, end - begin - i, 0));
-    });
+  const auto terms = [&](std::size_t) {
+    return [&](auto lanes, std::size_t, std::size_t) { return DifferenceTerm<F, decltype(lanes)>{f}; };
   };
-  const auto put_gradient = [&](auto lanes, std::size_t begin, std::size_t end) {
-    using N = decltype(lanes);
-    const N scale(static_cast<typename N::Scalar>(factor));
-    for (std::size_t i = begin; grad && i < end; i += N::width) {
-      const N d = load_up_to<N>(s + i, end - i, 0) - load_up_to<N>(t + i, end - i, 0);
-      put(f.slope(d) * scale, grad + i, end - i, accumulate);
-    }
-  };
-  total_t<Wide<L>> total = 0;
-  bool is_finite = true;
-  for (std::size_t begin = 0; begin < n; begin += chunk_size<L>) {
-    const std::size_t end = (std::min)(n, begin + chunk_size<L>);
-    const double quick = sum(L{}, begin, end);
-    if (is_safe_sum<L>(quick)) {
-      total += quick;
-      put_gradient(L{}, begin, end);
-    } else {
-      const auto exact = sum(Wide<L>{}, begin, end);
-      is_finite = is_finite && std::isfinite(exact);
-      total += exact;
-      put_gradient(Wide<L>{}, begin, end);
-    }
-  }
-  return is_finite ? static_cast<double>(total) : poisoned_row(grad, n);
+  const auto total = pair_rows<L>(terms, PairRows<S, T>{s, t, grad, 1, n, n, n, n, accumulate}, factor);
+  return std::isfinite(total) ? static_cast<double>(total) : poisoned_row(grad, n);
 }
 
 /// The squared lengths of a student's and a teacher's row.

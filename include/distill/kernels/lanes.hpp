@@ -242,6 +242,12 @@ L absolute(L x) {
   const L zero(typename L::Scalar(0));
   return select(x < zero, zero - x, x);
 }
+/// x, or NaN where a or b is NaN or infinite.
+template <class L>
+L nan_unless_finite(L a, L b, L x) {
+  const L zero(typename L::Scalar(0));
+  return fma(a, zero, fma(b, zero, x));
+}
 /// -1, 0 or 1; 0 for NaN
 template <class L>
 L sign(L x) {

@@ -1,0 +1,120 @@
+// Rows of a loss that is a sum over pairs of a student's and a teacher's number, sum_j f_j(s_j, t_j).
+//
+// Sums run in the lanes' type, which overflows at differences whose square it cannot hold and loses those whose square
+// it cannot tell from 0. A sum outside the safe range, NaN included, is computed again in a wider type, one number at a
+// time, before anything of it is written.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <limits>
+#include <type_traits>
+
+#include <distill/core/scalar.hpp>
+#include <distill/core/version.hpp>
+#include <distill/kernels/lanes.hpp>
+#include <distill/kernels/memory.hpp>
+#include <distill/kernels/pooling.hpp>
+#include <distill/kernels/sum_row.hpp>
+
+namespace distill {
+inline namespace DISTILL_ABI {
+namespace kernels {
+
+/// The type in which sums are done again: one that holds the square of every number that L's lanes hold.
+template <class L>
+using Wide = Lanes<std::conditional_t<std::is_same_v<typename L::Scalar, float>, double, long double>, ScalarArch>;
+
+/// Whether a sum of squares (or of such terms) neither overflowed nor lost anything that counts.
+template <class L>
+bool is_safe_sum(total_t<L> sum) {
+  using T = typename L::Scalar;
+  return sum >= (std::numeric_limits<T>::min)() * static_cast<total_t<L>>(1e13) &&
+         sum <= (std::numeric_limits<T>::max)();
+}
+
+/// A number of a row that is not finite makes the row's loss and gradient NaN.
+template <class Stored>
+double poisoned_row(Stored* grad, std::size_t n) {
+  constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+  for (std::size_t j = 0; grad && j < n; ++j) detail::store_scalar(grad + j, nan);
+  return nan;
+}
+
+/// Rows of a student's and a teacher's numbers, and where the gradient goes; grad null: nowhere.
+template <class S, class T>
+struct PairRows {
+  const S* student;
+  const T* teacher;
+  S* grad;
+  std::size_t rows, cols;
+  std::size_t student_stride, teacher_stride, grad_stride;
+  bool accumulate;
+};
+
+/// What a look at pairs does.
+enum class PairPass { values, slope_sizes, gradient, values_and_gradient };
+
+/// A look at some rows and columns; the sum of values or of the slopes' sizes.
+template <PairPass pass, class L, class Terms, class S, class T>
+total_t<L> pass_pairs(const Terms& terms, const PairRows<S, T>& pairs, Range rows, Range cols, double factor) {
+  const L scale(static_cast<typename L::Scalar>(factor));
+  L sum(typename L::Scalar(0));
+  for (std::size_t r = rows.begin; r < rows.end; ++r) {
+    const auto row_terms = terms(r);
+    const S* const s = pairs.student + r * pairs.student_stride;
+    const T* const t = pairs.teacher + r * pairs.teacher_stride;
+    S* const grad = pairs.grad ? pairs.grad + r * pairs.grad_stride : nullptr;
+    const auto step = [&](std::size_t i, std::size_t count) {
+      const auto term = row_terms(L{}, i, count);
+      const L x = load_up_to<L>(s + i, count, term.padding()), y = load_up_to<L>(t + i, count, 0);
+      if constexpr (pass == PairPass::values || pass == PairPass::values_and_gradient) sum = sum + term.value(x, y);
+      if constexpr (pass == PairPass::slope_sizes) sum = sum + absolute(term.slope(x, y));
+      if constexpr (pass == PairPass::gradient) put(term.slope(x, y) * scale, grad + i, count, pairs.accumulate);
+      if constexpr (pass == PairPass::values_and_gradient) store_up_to(term.slope(x, y) * scale, grad + i, count);
+    };
+    std::size_t i = cols.begin;
+    for (; i + L::width <= cols.end; i += L::width) step(i, L::width);
+    if (i < cols.end) step(i, cols.end - i);
+  }
+  return static_cast<total_t<L>>(reduce_add(sum));
+}
+
+/// Writes (or adds) factor * df_rj / ds_rj to grad, unless that is null, and returns the sum of f_rj(s_rj, t_rj), which is
+/// not finite if one of the numbers is not: grad is to be poisoned then. grad may be the student. `terms(r)` are the
+/// terms of row r: called with (lanes, j, count), they give f of the next `count` numbers from j on, that is value(s, t)
+/// and slope(s, t) of lanes, and padding(), a student's number whose value is 0 beside the teacher's 0. Where a number
+/// is not finite, the value is not either; where all slopes are 0, all values are.
+template <class L, class Terms, class S, class T>
+total_t<Wide<L>> pair_rows(const Terms& terms, const PairRows<S, T>& pairs, double factor) {
+  // What is written before a sum is known to be good must not be needed again.
+  const bool in_one_pass = pairs.grad && !pairs.accumulate &&
+                           static_cast<const void*>(pairs.grad) != static_cast<const void*>(pairs.student);
+  const std::size_t rows_at_once = (std::max<std::size_t>)(1, chunk_size<L> / pairs.cols);
+  total_t<Wide<L>> total = 0;
+  for (std::size_t r = 0; r < pairs.rows; r += rows_at_once) {
+    for (std::size_t j = 0; j < pairs.cols; j += chunk_size<L>) {
+      const Range rows{r, (std::min)(pairs.rows, r + rows_at_once)}, cols{j, (std::min)(pairs.cols, j + chunk_size<L>)};
+      const auto look = [&](auto pass, auto lanes) {
+        return pass_pairs<decltype(pass)::value, decltype(lanes)>(terms, pairs, rows, cols, factor);
+      };
+      using Values = std::integral_constant<PairPass, PairPass::values>;
+      using SlopeSizes = std::integral_constant<PairPass, PairPass::slope_sizes>;
+      using Gradient = std::integral_constant<PairPass, PairPass::gradient>;
+      using Both = std::integral_constant<PairPass, PairPass::values_and_gradient>;
+      const double quick = in_one_pass ? look(Both{}, L{}) : look(Values{}, L{});
+      if (is_safe_sum<L>(quick) || (quick == 0 && look(SlopeSizes{}, L{}) == 0)) {
+        total += quick;
+        if (pairs.grad && !in_one_pass) look(Gradient{}, L{});
+      } else {
+        total += look(Values{}, Wide<L>{});
+        if (pairs.grad) look(Gradient{}, Wide<L>{});
+      }
+    }
+  }
+  return total;
+}
+
+}  // namespace kernels
+}  // namespace DISTILL_ABI
+}  // namespace distill
