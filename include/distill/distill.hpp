@@ -7,6 +7,7 @@
 #include <distill/attention/attention_transfer.hpp>
 #include <distill/core/version.hpp>
 #include <distill/features/channel_wise.hpp>
+#include <distill/features/activation_boundary.hpp>
 #include <distill/features/feature_matching.hpp>
 #include <distill/features/pearson_features.hpp>
 #include <distill/features/margin_relu.hpp>

@@ -85,8 +85,7 @@ double difference_row(const F& f, const S* s, const T* t, std::size_t n, double 
   const auto terms = [&](std::size_t) {
     return [&](auto lanes, std::size_t, std::size_t) { return DifferenceTerm<F, decltype(lanes)>{f}; };
   };
-  const auto total = pair_rows<L>(terms, PairRows<S, T>{s, t, grad, 1, n, n, n, n, accumulate}, factor);
-  return std::isfinite(total) ? static_cast<double>(total) : poisoned_row(grad, n);
+  return pair_row<L>(terms, s, t, n, factor, grad, accumulate);
 }
 
 /// The squared lengths of a student's and a teacher's row.

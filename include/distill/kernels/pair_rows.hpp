@@ -6,6 +6,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <limits>
 #include <type_traits>
@@ -113,6 +114,13 @@ total_t<Wide<L>> pair_rows(const Terms& terms, const PairRows<S, T>& pairs, doub
     }
   }
   return total;
+}
+
+/// One row; NaN, and so is the gradient, if a number is not finite.
+template <class L, class Terms, class S, class T>
+double pair_row(const Terms& terms, const S* s, const T* t, std::size_t n, double factor, S* grad, bool accumulate) {
+  const auto total = pair_rows<L>(terms, PairRows<S, T>{s, t, grad, 1, n, n, n, n, accumulate}, factor);
+  return std::isfinite(total) ? static_cast<double>(total) : poisoned_row(grad, n);
 }
 
 }  // namespace kernels
