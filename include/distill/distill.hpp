@@ -6,11 +6,11 @@
 #include <distill/attention/attention_matrix.hpp>
 #include <distill/attention/attention_transfer.hpp>
 #include <distill/core/version.hpp>
-#include <distill/features/channel_wise.hpp>
 #include <distill/features/activation_boundary.hpp>
+#include <distill/features/channel_wise.hpp>
 #include <distill/features/feature_matching.hpp>
-#include <distill/features/pearson_features.hpp>
 #include <distill/features/margin_relu.hpp>
+#include <distill/features/pearson_features.hpp>
 #include <distill/logits/adaptive_kl.hpp>
 #include <distill/logits/alpha_divergence.hpp>
 #include <distill/logits/binary_kl.hpp>
