@@ -20,7 +20,7 @@ inline namespace DISTILL_ABI {
 namespace kernels {
 
 /// What lies side by side in memory.
-enum class Neighbours { positions, channels, none };
+enum class Neighbours { positions, channels, neither };
 
 /// Of all the maps, which are of one shape; those without data do not count.
 template <class First, class... Rest>
@@ -31,7 +31,7 @@ Neighbours neighbours_of(const First& first, const Rest&... rest) {
   const bool channels = all([](const auto& maps) { return maps.channel_stride; });
   if (channels && first.positions() == 1) return Neighbours::channels;
   if (all([](const auto& maps) { return maps.position_stride; })) return Neighbours::positions;
-  return channels ? Neighbours::channels : Neighbours::none;
+  return channels ? Neighbours::channels : Neighbours::neither;
 }
 
 /// As pair_rows, over all of sample i; NaN, and so is the gradient, if a number is not finite. terms.of_channel(c) are
@@ -60,7 +60,7 @@ double pair_maps(const Terms& terms, const FeatureMapView<S>& student, const Fea
       total = pair_rows<L>([&](std::size_t) { return terms.of_channels(); },
                            rows_from(0, s.positions(), s.channels, position_stride), factor);
       break;
-    case Neighbours::none:
+    case Neighbours::neither:
       for (std::size_t c = 0; c < s.channels; ++c) {
         total += pair_rows<Lanes<typename L::Scalar, ScalarArch>>(
             [&](std::size_t) { return terms.of_channel(c); }, rows_from(c, s.positions(), 1, position_stride), factor);
