@@ -12,19 +12,12 @@
 
 namespace mlp {
 
-namespace {
-
-// A patch layer's maps, with the channels of a place side by side.
-template <class Maps>
-auto as_maps(Maps& maps, int channels) {
-  return distill::nhwc(maps.data(), maps.rows(), maps.cols() / channels, 1, channels);
+std::vector<Layer> make_projection(const Network& student, const Network& teacher, Random& random) {
+  const auto outputs = [](const Layer& layer) { return static_cast<int>(layer.bias.size()); };
+  Layer projection = make_layer(outputs(student[1]), outputs(teacher[1]), random);
+  projection.weights.transposeInPlace();  // [outputs, inputs], as distill has them
+  return {projection};
 }
-
-int outputs(const Layer& layer) {
-  return static_cast<int>(layer.bias.size());
-}
-
-}  // namespace
 
 std::vector<Variant> default_variants(const Settings& settings) {
   const distill::CrossEntropy cross_entropy;
@@ -53,12 +46,7 @@ std::vector<Variant> default_variants(const Settings& settings) {
                 hint(step.student.features, distill::linear_projection(weights, bias), step.teacher.features,
                      step.gradient.features, distill::linear_projection(weights_gradient, bias_gradient));
        },
-       [](const Network& student, const Network& teacher, Random& random) -> std::vector<Layer> {
-         // from the student's hidden units to the teacher's; weights [outputs, inputs], as distill has them
-         Layer projection = make_layer(outputs(student[1]), outputs(teacher[1]), random);
-         projection.weights.transposeInPlace();
-         return {projection};
-       }},
+       make_projection},
       {"kd-attention", "KD + attention transfer",
        [=](const Step& step) {
          return distillation(step.student.logits, step.teacher.logits, step.labels, step.gradient.logits) +

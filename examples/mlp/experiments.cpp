@@ -15,6 +15,7 @@ namespace mlp {
 std::vector<Variant> all_variants(const Settings& settings) {
   std::vector<Variant> variants = default_variants(settings);
   std::ranges::move(other_variants(settings), std::back_inserter(variants));
+  std::ranges::move(hidden_variants(settings), std::back_inserter(variants));
   return variants;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <distill/core/views.hpp>
 #include <functional>
 #include <optional>
 #include <string>
@@ -46,8 +47,18 @@ struct Variant {
   // Makes the parameters that are the loss's own, if it has any.
   std::function<std::vector<Layer>(const Network& student, const Network& teacher, Random& random)> make_own = {};
 };
+// From the student's hidden units to the teacher's.
+std::vector<Layer> make_projection(const Network& student, const Network& teacher, Random& random);
+
+// A patch layer's maps, with the channels of a place side by side.
+template <class Maps>
+auto as_maps(Maps& maps, int channels) {
+  return distill::nhwc(maps.data(), maps.rows(), maps.cols() / channels, 1, channels);
+}
+
 std::vector<Variant> default_variants(const Settings& settings);  // the few that make the experiments' point
 std::vector<Variant> other_variants(const Settings& settings);
+std::vector<Variant> hidden_variants(const Settings& settings);
 std::vector<Variant> all_variants(const Settings& settings);
 
 enum class Curve { none, solid, dashed };

@@ -1,0 +1,70 @@
+// Losses on hidden layers beside cross entropy with the labels: what they add to labels, without the teacher's outputs.
+#include <distill/features/feature_matching.hpp>
+#include <distill/features/neuron_selectivity.hpp>
+#include <distill/features/projected.hpp>
+#include <distill/logits/cross_entropy.hpp>
+#include <distill/relations/contrastive.hpp>
+#include <distill/relations/correlation_congruence.hpp>
+#include <distill/relations/linear_cka.hpp>
+#include <distill/relations/probabilistic_transfer.hpp>
+#include <distill/relations/relational_angle.hpp>
+#include <distill/relations/relational_distance.hpp>
+#include <distill/relations/similarity_preserving.hpp>
+#include <vector>
+
+#include "experiments.hpp"
+
+namespace mlp {
+
+namespace {
+
+double of_labels(const Step& step) {
+  return distill::CrossEntropy{}(step.student.logits, step.labels, step.gradient.logits);
+}
+
+// The geometry of the batch in the hidden layer, which needs no equal widths.
+template <class L>
+Loss of_hidden_units(const L& loss) {
+  return [=](const Step& step) {
+    return of_labels(step) + loss(step.student.features, step.teacher.features, step.gradient.features);
+  };
+}
+
+// The student's hidden units behind a layer that is trained along.
+template <class L>
+Loss of_projected_units(const L& loss) {
+  return [projected = distill::Projected{loss}](const Step& step) {
+    const auto& [weights, bias] = step.own.front();
+    auto& [weights_gradient, bias_gradient] = step.own_gradient.front();
+    return of_labels(step) + projected(step.student.features, distill::linear_projection(weights, bias),
+                                       step.teacher.features, step.gradient.features,
+                                       distill::linear_projection(weights_gradient, bias_gradient));
+  };
+}
+
+Loss of_channels(const distill::NeuronSelectivity& loss, int channels) {
+  return [=](const Step& step) {
+    return of_labels(step) + loss(as_maps(step.student.maps, channels), as_maps(step.teacher.maps, teacher_channels),
+                                  as_maps(step.gradient.maps, channels));
+  };
+}
+
+}  // namespace
+
+std::vector<Variant> hidden_variants(const Settings& settings) {
+  return {
+      // Weights as published, where there are such.
+      {"features", "labels + features", of_projected_units(distill::FeatureMatching{.weight = settings.hint_weight}),
+       make_projection},
+      {"contrastive", "labels + contrastive", of_projected_units(distill::Contrastive{}), make_projection},
+      {"nst", "labels + NST", of_channels(distill::NeuronSelectivity{.weight = 50}, settings.channels)},
+      {"rkd-distance", "labels + distances", of_hidden_units(distill::RelationalDistance{.weight = 25})},
+      {"rkd-angle", "labels + angles", of_hidden_units(distill::RelationalAngle{.weight = 50})},
+      {"similarity", "labels + similarity", of_hidden_units(distill::SimilarityPreserving{.weight = 3000})},
+      {"pkt", "labels + PKT", of_hidden_units(distill::ProbabilisticTransfer{.weight = 30000})},
+      {"congruence", "labels + congruence", of_hidden_units(distill::CorrelationCongruence{.weight = 100})},
+      {"cka", "labels + CKA", of_hidden_units(distill::LinearCka{})},
+  };
+}
+
+}  // namespace mlp
