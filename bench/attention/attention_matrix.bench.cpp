@@ -11,7 +11,7 @@ void shapes(benchmark::internal::Benchmark* b) {
   b->UseManualTime()->Unit(benchmark::kMicrosecond)->MinTime(0.5);
 }
 
-/// `padding`: every eighth token from the end does not count.
+/// `padding`: the last eighth of the tokens does not count.
 template <class T>
 void gradient(benchmark::State& state, const AttentionMatrix& loss, double exponentials, bool padding) {
   const auto n = static_cast<std::size_t>(state.range(0)), heads = static_cast<std::size_t>(state.range(1));

@@ -168,8 +168,8 @@ void check(const AttentionMatrix& loss, Problem problem) {
   }
 }
 
-/// The published code has a mask, or takes scores at or below -1e-3 for padding. `sum`: over heads, which is a multiple of
-/// their mean.
+/// The published code has a mask, or takes scores at or below -1e-3 for padding. `sum`: over heads, which is a multiple
+/// of their mean.
 void check_golden(const std::string& name, AttentionMatrix loss, bool sum = false) {
   loss.padding_in_softmax = true;
   for (const auto& golden : support::golden_cases(name)) {

@@ -72,7 +72,7 @@ foreach(header ${headers})
       endif()
     endforeach()
     # What needs Eigen for its products stays out of distill.hpp, and so of every_loss.hpp.
-    if(text MATCHES "<distill/kernels/(products|gram)\\.hpp>")
+    if(text MATCHES "<distill/kernels/(products|gram|relation_heads)\\.hpp>")
       set(needs_eigen ON)
     else()
       set(needs_eigen OFF)
