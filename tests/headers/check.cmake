@@ -1,6 +1,6 @@
 # Compiles (COMPILER FLAGS) the headers below INCLUDE in one of two ways, and names those that fail.
 #
-#   WHAT=alone     each header as the first thing that its translation unit sees, and a second time
+#   WHAT=alone     each header (that contains NAMING) as the first thing that its translation unit sees, and a second time
 #   WHAT=together  all of them behind the macros min and max, with a call of every loss
 #
 # FOREIGN are the flags that name other people's include directories; SCRATCH is a folder to write to.
@@ -24,6 +24,10 @@ endfunction()
 set(failed)
 if(WHAT STREQUAL "alone")
   foreach(header ${headers})
+    file(STRINGS ${INCLUDE}/${header} named REGEX "${NAMING}" LIMIT_COUNT 1)
+    if(NOT named)
+      continue()
+    endif()
     compile(${header} "#include <${header}>\n#include <${header}>\n")
   endforeach()
 else()
