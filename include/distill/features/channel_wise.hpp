@@ -81,23 +81,14 @@ struct ChannelWise {
     using L = kernels::Lanes<C, kernels::DefaultArch>;
     const std::size_t n = student.positions();
     const double scale = kernels::soft_scale(*this);
-    const auto sample = [](const auto& maps, std::size_t i) {
-      auto result = maps;
-      result.data = maps.data ? maps.data + i * maps.batch_stride : nullptr;
-      result.batch = 1;
-      return result;
-    };
     return kernels::with_precision(kernels::needs_high_precision(precision, temperature), [&](auto chosen) {
       return kernels::reduce_rows(
           {student.batch, student.channels * n, student.channels}, grad, options, reduction, weight,
           [](std::size_t) { return false; },
           [&](std::size_t i, double factor) {
             double loss = 0;
-            kernels::for_each_channel<C>(
-                sample(student, i), sample(teacher, i),
-                GradientTarget<FeatureMapView<G>>{sample(grad.view, i), grad.accumulate},
-                [](std::size_t) { return true; }, {},
-                [&](std::size_t, const auto& s, const auto& t, const auto& g, bool accumulate) {
+            kernels::for_each_channel_of<C>(
+                student, teacher, grad, i, [&](const auto& s, const auto& t, const auto& g, bool accumulate) {
                   using Student = std::remove_pointer_t<decltype(g.data)>;
                   using Teacher = std::remove_const_t<std::remove_pointer_t<decltype(t.data)>>;
                   kernels::DistillationRow<decltype(chosen)::value, false, L, Student, Teacher> row(s.data, t.data, n,

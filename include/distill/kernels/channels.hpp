@@ -100,6 +100,23 @@ void for_each_channel(const FeatureMapView<S>& student, const FeatureMapView<T>&
   });
 }
 
+/// Calls body(student, teacher, grad, accumulate) for each channel of sample i: the data of each is that of its only
+/// row.
+template <class C, class S, class T, class G, class Body>
+void for_each_channel_of(const FeatureMapView<S>& student, const FeatureMapView<T>& teacher,
+                         const GradientTarget<FeatureMapView<G>>& grad, std::size_t i, const Body& body) {
+  const auto sample = [i](const auto& maps) {
+    auto result = maps;
+    result.data = maps.data ? maps.data + i * maps.batch_stride : nullptr;
+    result.batch = 1;
+    return result;
+  };
+  for_each_channel<C>(
+      sample(student), sample(teacher), GradientTarget<FeatureMapView<G>>{sample(grad.view), grad.accumulate},
+      [](std::size_t) { return true; }, {},
+      [&](std::size_t, const auto& s, const auto& t, const auto& g, bool accumulate) { body(s, t, g, accumulate); });
+}
+
 }  // namespace kernels
 }  // namespace DISTILL_ABI
 }  // namespace distill
