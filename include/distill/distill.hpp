@@ -5,6 +5,7 @@
 
 #include <distill/attention/attention_matrix.hpp>
 #include <distill/attention/attention_transfer.hpp>
+#include <distill/core/layers.hpp>
 #include <distill/core/version.hpp>
 #include <distill/features/activation_boundary.hpp>
 #include <distill/features/channel_wise.hpp>

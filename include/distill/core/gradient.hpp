@@ -1,8 +1,10 @@
 // Where a gradient goes: it overwrites what is there, or is added to it.
 #pragma once
 
+#include <cstddef>
 #include <type_traits>
 
+#include <distill/core/scalar.hpp>
 #include <distill/core/version.hpp>
 #include <distill/core/views.hpp>
 
@@ -44,6 +46,19 @@ auto gradient_target(Grad&& grad) {
   } else {
     const auto view = as_view(grad);
     return GradientTarget<std::remove_const_t<decltype(view)>>{view, false};
+  }
+}
+
+/// Sets all of a sample's gradient.
+template <class T>
+void fill_row(const MatrixView<T>& view, std::size_t i, float value) {
+  for (std::size_t j = 0; j < view.cols; ++j) store_scalar(view.row(i) + j, value);
+}
+template <class T>
+void fill_row(const FeatureMapView<T>& view, std::size_t i, float value) {
+  for (std::size_t c = 0; c < view.channels; ++c) {
+    T* const map = view.data + i * view.batch_stride + c * view.channel_stride;
+    for (std::size_t p = 0; p < view.positions(); ++p) store_scalar(map + p * view.position_stride, value);
   }
 }
 

@@ -35,17 +35,7 @@ void for_each_row(std::size_t rows, std::size_t row_elements, Executor executor,
   executor(blocks, run);
 }
 
-template <class T>
-void fill_row(const MatrixView<T>& view, std::size_t i, float value) {
-  for (std::size_t j = 0; j < view.cols; ++j) detail::store_scalar(view.row(i) + j, value);
-}
-template <class T>
-void fill_row(const FeatureMapView<T>& view, std::size_t i, float value) {
-  for (std::size_t c = 0; c < view.channels; ++c) {
-    T* const map = view.data + i * view.batch_stride + c * view.channel_stride;
-    for (std::size_t p = 0; p < view.positions(); ++p) detail::store_scalar(map + p * view.position_stride, value);
-  }
-}
+using detail::fill_row;
 
 /// The factor of a softened loss that keeps its gradient's size at any temperature, if it is asked for.
 template <class Loss>

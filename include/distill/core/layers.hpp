@@ -1,0 +1,100 @@
+// One loss over several layers of student and teacher.
+#pragma once
+
+#include <cstddef>
+
+#include <distill/core/error.hpp>
+#include <distill/core/gradient.hpp>
+#include <distill/core/options.hpp>
+#include <distill/core/version.hpp>
+#include <distill/core/views.hpp>
+
+namespace distill {
+inline namespace DISTILL_ABI {
+
+/// A student's layer, the teacher's that it learns from, where the gradient goes, and what their loss weighs.
+template <class Student, class Teacher, class Grad>
+struct LayerPair {
+  Student student;
+  Teacher teacher;
+  Grad grad;
+  double weight = 1;
+};
+
+namespace detail {
+
+/// Feature maps as they are, all else as a matrix.
+template <class X>
+auto layer_view(X&& x) {
+  if constexpr (is_feature_map_view<std::decay_t<X>>::value) {
+    return x;
+  } else {
+    return as_matrix(x);
+  }
+}
+
+inline void clear_gradient(NoGradient) {}
+template <class T>
+void clear_gradient(const GradientTarget<MatrixView<T>>& grad) {
+  for (std::size_t i = 0; !grad.accumulate && i < grad.view.rows; ++i) fill_row(grad.view, i, 0);
+}
+template <class T>
+void clear_gradient(const GradientTarget<FeatureMapView<T>>& grad) {
+  for (std::size_t i = 0; !grad.accumulate && i < grad.view.batch; ++i) fill_row(grad.view, i, 0);
+}
+
+}  // namespace detail
+
+/// layer_pair(student, teacher, grad, weight), of matrices or feature maps; grad may be add_to(grad).
+template <class Student, class Teacher, class Grad>
+auto layer_pair(const Student& student, const Teacher& teacher, Grad&& grad, double weight) {
+  const auto s = detail::read_only(detail::layer_view(student));
+  const auto t = detail::read_only(detail::layer_view(teacher));
+  const auto g = detail::gradient_target<void>(grad);
+  return LayerPair<std::remove_const_t<decltype(s)>, std::remove_const_t<decltype(t)>,
+                   std::remove_const_t<decltype(g)>>{s, t, g, weight};
+}
+/// layer_pair(student, teacher, weight), for the value alone.
+template <class Student, class Teacher>
+auto layer_pair(const Student& student, const Teacher& teacher, double weight) {
+  const auto s = detail::read_only(detail::layer_view(student));
+  const auto t = detail::read_only(detail::layer_view(teacher));
+  return LayerPair<std::remove_const_t<decltype(s)>, std::remove_const_t<decltype(t)>, detail::NoGradient>{
+      s, t, {}, weight};
+}
+
+/// The sum of weight * loss(student, teacher, grad) over pairs of layers, in any range of them:
+///
+///     const std::vector layers{layer_pair(s1, t1, g1, 0.5), layer_pair(s2, t2, g2, 1)};
+///     double value = sum_over_layers(FeatureMatching{}, layers, options);
+///
+/// A student's layer may stand in several pairs: its gradient is then add_to(grad) in all but the first. A pair of weight
+/// 0 is not read, and its gradient is 0. Each pair is a call of the loss, with the options: so what is wrong with a pair
+/// is reported before anything of it is written, but after those in front of it. `options.losses` must be null: it has
+/// room for one layer.
+template <class Loss, class Pairs>
+double sum_over_layers(const Loss& loss, const Pairs& pairs, const RowOptions& options = {}) {
+  constexpr const char* who = "sum_over_layers";
+  if (options.losses) detail::fail(who, "losses is given, expected null: call the loss for a single layer's");
+  std::size_t index = 0;
+  for (const auto& pair : pairs) {
+    if (!(pair.weight >= 0)) {
+      detail::fail(who, "the weight of pair ", index, " is ", pair.weight, ", expected a number of at least 0");
+    }
+    ++index;
+  }
+  double sum = 0;
+  for (const auto& pair : pairs) {
+    if (pair.weight == 0) {
+      detail::clear_gradient(pair.grad);
+      continue;
+    }
+    Loss weighted = loss;
+    weighted.weight *= pair.weight;
+    sum += weighted(pair.student, pair.teacher, pair.grad, options);
+  }
+  return sum;
+}
+
+}  // namespace DISTILL_ABI
+}  // namespace distill
