@@ -3,7 +3,7 @@
 cmake_minimum_required(VERSION 3.14)
 
 function(weak_symbols out object)
-  execute_process(COMMAND ${NM} --defined-only --demangle --format=posix ${object} OUTPUT_VARIABLE text RESULT_VARIABLE failed)
+  execute_process(COMMAND ${NM} --defined-only --extern-only --demangle --format=posix ${object} OUTPUT_VARIABLE text RESULT_VARIABLE failed)
   if(failed)
     message(FATAL_ERROR "${NM} ${object}: ${failed}")
   endif()
