@@ -9,6 +9,7 @@
 #include <distill/core/version.hpp>
 #include <distill/features/activation_boundary.hpp>
 #include <distill/features/channel_wise.hpp>
+#include <distill/features/factor_transfer.hpp>
 #include <distill/features/feature_matching.hpp>
 #include <distill/features/margin_relu.hpp>
 #include <distill/features/pearson_features.hpp>

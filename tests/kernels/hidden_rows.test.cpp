@@ -94,7 +94,7 @@ TEST_CASE_TEMPLATE("rows of attention maps", Arch, DISTILL_TEST_ARCHITECTURES) {
       distill::AttentionTransfer loss;
       loss.power = 4;
       const reference::Result expected = reference::attention_transfer(loss, s, t);
-      const double value = attention_row<L>(IntegerPower{4}, false, sample, size);
+      const double value = attention_row<L>(IntegerPower{4}, SquaredDifference{}, Outer::sum, sample, size);
       CHECK(value == doctest::Approx(static_cast<double>(expected.loss)).epsilon(1e-4));
       long double largest = 0, worst = 0;
       for (std::size_t k = 0; k < student.size(); ++k) {

@@ -94,6 +94,7 @@ bool every_loss_is_right() {
     is_right<S>("MarginRelu", [](auto s, auto t, auto, auto g) { const S margin = S(-0.75); return MarginRelu{}(maps(s), maps(t), MatrixView<const S>{&margin, 1, 1}, maps(g)); }, 16, 41.75),
     is_right<S>("ActivationBoundary", [](auto s, auto t, auto, auto g) { return ActivationBoundary{}(s, t, g); }, 23.84375, 66.25),
     is_right<S>("Review", [](auto s, auto t, auto, auto g) { return Review{}(maps(s), maps(t), maps(g)); }, 0.674458006310, 2.493038627),
+    is_right<S>("FactorTransfer", [](auto s, auto t, auto, auto g) { return FactorTransfer{}(maps(s), maps(t), maps(g)); }, 0.213764175113, 0.170888206257),
     is_right<S>("AttentionTransfer", [](auto s, auto t, auto, auto g) { return AttentionTransfer{}(maps(s), maps(t), maps(g)); }, 0.072376793275, 0.079514083667),
     is_right<S>("AttentionTransfer, power 4", [](auto s, auto t, auto, auto g) { AttentionTransfer loss; loss.power = 4; return loss(maps(s), maps(t), maps(g)); }, 0.094859821674, 0.067096842392),
     is_right<S>("softmax", [](auto s, auto, auto, auto g) { softmax(s, g, 2); return 0.0; }, 0, 5.911111606891),

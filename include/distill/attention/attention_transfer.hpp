@@ -90,7 +90,8 @@ struct AttentionTransfer {
     const std::size_t height = (std::min<std::size_t>)(student.height, teacher.height);
     const std::size_t width = (std::min<std::size_t>)(student.width, teacher.width);
     const bool euclidean = distance == AttentionDistance::euclidean;
-    const auto reduce = [&](const auto& power_of) {
+    const auto outer = euclidean ? kernels::Outer::root : kernels::Outer::sum;
+    return kernels::with_power(power, [&](const auto& power_of) {
       return kernels::reduce_rows(
           {student.batch, student.channels * student.positions(), euclidean ? 1 : height * width}, grad, options,
           reduction, weight, [](std::size_t) { return false; },
@@ -101,16 +102,14 @@ struct AttentionTransfer {
                                                                              height,
                                                                              width,
                                                                              grad.accumulate};
-            const double loss = kernels::attention_row<L>(power_of, euclidean, sample, factor);
+            const double loss =
+                kernels::attention_row<L>(power_of, kernels::SquaredDifference{}, outer, sample, factor);
             if (std::isnan(loss) && grad.view.data) {
               kernels::fill_row(grad.view, i, std::numeric_limits<float>::quiet_NaN());
             }
             return loss;
           });
-    };
-    if (power == 2) return reduce(kernels::SquarePower{});
-    if (power == std::floor(power)) return reduce(kernels::IntegerPower{static_cast<int>(power)});
-    return reduce(kernels::RealPower{power});
+    });
   }
 };
 

@@ -99,7 +99,8 @@ struct FeatureMatching {
     const auto of_elements = [&](const auto& f, double scale) {
       return reduce(n, [&](const auto* s, const auto* t, double factor, G* grad_row) {
         factor *= scale;
-        return scale * (normalize ? kernels::unit_difference_row<L>(f, s, t, n, factor, grad_row, grad.accumulate)
+        return scale * (normalize ? kernels::unit_difference_row<L>(f, kernels::Outer::sum, s, t, n, factor, grad_row,
+                                                                    grad.accumulate)
                                   : kernels::difference_row<L>(f, s, t, n, factor, grad_row, grad.accumulate));
       });
     };

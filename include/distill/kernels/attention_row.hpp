@@ -79,6 +79,14 @@ struct RealPower {
   }
 };
 
+/// Calls body with |x|^p.
+template <class Body>
+auto with_power(double p, const Body& body) {
+  if (p == 2) return body(SquarePower{});
+  if (p == std::floor(p)) return body(IntegerPower{static_cast<int>(p)});
+  return body(RealPower{p});
+}
+
 /// The student's and the teacher's maps of one sample, where the student's gradient goes (data null: nowhere), and the
 /// grid on which they are compared: maps of another size are pooled to it.
 template <class S, class T>
@@ -193,9 +201,9 @@ double largest_size(const SampleMaps<const Stored>& x) {
 /// Computes the loss of a sample and writes factor times its gradient. Unit maps do not change with the scale of what
 /// they come from, so with `rescaled` the largest number is made 1 and nothing overflows; without, the result is false
 /// where something might have, and nothing is written.
-template <class L, bool rescaled, class Power, class S, class T>
-bool compute_attention_row(const Power& power, bool euclidean, const AttentionSample<S, T>& sample, double factor,
-                           double& loss) {
+template <class L, bool rescaled, class Power, class F, class S, class T>
+bool compute_attention_row(const Power& power, const F& f, Outer outer, const AttentionSample<S, T>& sample,
+                           double factor, double& loss) {
   using N = typename L::Scalar;
   const std::size_t positions = sample.height * sample.width;
   const auto needs_pooling = [&](const auto& x) { return x.height != sample.height || x.width != sample.width; };
@@ -218,11 +226,10 @@ bool compute_attention_row(const Power& power, bool euclidean, const AttentionSa
     const auto attention = compute(x, student_map);
     const auto norms = squared_norms<L>(student_map, teacher_map, positions);
     if (!rescaled && !norms.are_safe()) return false;
-    const UnitDifference<L, SquaredDifference, N, N> difference({}, student_map, teacher_map, positions, norms);
-    loss = euclidean ? std::sqrt(difference.value()) : difference.value();
+    const UnitDifference<L, F, N, N> difference(f, outer, student_map, teacher_map, positions, norms);
+    loss = difference.value();
     if (!sample.grad.data) return true;
-    const double slope = !euclidean ? 1 : loss > 0 ? 1 / (2 * loss) : 0;
-    difference.put_gradient(factor * slope, student_map, false);
+    difference.put_gradient(factor, student_map, false);
     put_gradient(attention);
     return true;
   };
@@ -245,12 +252,13 @@ bool compute_attention_row(const Power& power, bool euclidean, const AttentionSa
                 [&](const auto& attention) { attention.put_gradient(sample.student, sample.grad, sample.accumulate); });
 }
 
-/// The loss of a sample: NaN, with a gradient yet to be filled, if a number is not finite.
-template <class L, class Power, class S, class T>
-double attention_row(const Power& power, bool euclidean, const AttentionSample<S, T>& sample, double factor) {
+/// The loss of a sample, f and outer making the distance of unit maps: NaN, with a gradient yet to be filled, if a number
+/// is not finite.
+template <class L, class Power, class F, class S, class T>
+double attention_row(const Power& power, const F& f, Outer outer, const AttentionSample<S, T>& sample, double factor) {
   double loss = 0;
-  if (!compute_attention_row<L, false>(power, euclidean, sample, factor, loss)) {
-    compute_attention_row<Lanes<double, ScalarArch>, true>(power, euclidean, sample, factor, loss);
+  if (!compute_attention_row<L, false>(power, f, outer, sample, factor, loss)) {
+    compute_attention_row<Lanes<double, ScalarArch>, true>(power, f, outer, sample, factor, loss);
   }
   return loss;
 }

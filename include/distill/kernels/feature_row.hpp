@@ -108,13 +108,21 @@ SquaredNorms<L> squared_norms(const S* s, const T* t, std::size_t n) {
   return {squared_norm(s), squared_norm(t)};
 }
 
-/// sum_j f(a_j - b_j) of the rows a = s / |s|, b = t / |t|; a row of length 0 stays 0, and so does its gradient.
+/// What becomes of a sum over a row.
+enum class Outer { sum, root };
+
+/// sum_j f(a_j - b_j) of the rows a = s / |s|, b = t / |t|, or its root, whose slope at 0 is 0; a row of length 0 stays 0,
+/// and so does its gradient.
 template <class L, class F, class S, class T>
 class UnitDifference {
  public:
-  UnitDifference(const F& f, const S* s, const T* t, std::size_t n, SquaredNorms<L> norms)
+  UnitDifference(const F& f, Outer outer, const S* s, const T* t, std::size_t n, SquaredNorms<L> norms)
       : f_(f), s_(s), t_(t), n_(n), inverse_s_(inverse_root(norms.student)), inverse_t_(inverse_root(norms.teacher)) {
     value_ = sum_row<L>(n, [&](std::size_t i) { return f_.value(difference(i)); });
+    if (outer == Outer::root) {
+      value_ = std::sqrt(value_);
+      outer_slope_ = value_ > 0 ? 1 / (2 * value_) : 0;
+    }
   }
 
   total_t<L> value() const { return value_; }
@@ -124,7 +132,7 @@ class UnitDifference {
   void put_gradient(total_t<L> factor, Grad* grad, bool accumulate) const {
     using N = typename L::Scalar;
     const L along(static_cast<N>(sum_row<L>(n_, [&](std::size_t i) { return student(i) * f_.slope(difference(i)); })));
-    const L scale(static_cast<N>(factor * inverse_s_));
+    const L scale(static_cast<N>(factor * outer_slope_ * inverse_s_));
     for (std::size_t i = 0; i < n_; i += L::width) {
       put((f_.slope(difference(i)) - student(i) * along) * scale, grad + i, n_ - i, accumulate);
     }
@@ -143,14 +151,15 @@ class UnitDifference {
   const S* s_;
   const T* t_;
   std::size_t n_;
-  total_t<L> inverse_s_, inverse_t_, value_;
+  total_t<L> inverse_s_, inverse_t_, value_, outer_slope_ = 1;
 };
 
 /// As difference_row, for the rows divided by their lengths.
 template <class L, class F, class S, class T>
-double unit_difference_row(const F& f, const S* s, const T* t, std::size_t n, double factor, S* grad, bool accumulate) {
+double unit_difference_row(const F& f, Outer outer, const S* s, const T* t, std::size_t n, double factor, S* grad,
+                           bool accumulate) {
   const auto run = [&](auto norms, auto lanes) {
-    const UnitDifference<decltype(lanes), F, S, T> difference(f, s, t, n, norms);
+    const UnitDifference<decltype(lanes), F, S, T> difference(f, outer, s, t, n, norms);
     if (grad) difference.put_gradient(factor, grad, accumulate);
     return static_cast<double>(difference.value());
   };
@@ -181,7 +190,7 @@ double cosine_row(const S* s, const T* t, std::size_t n, double factor, S* grad,
     for (std::size_t j = 0; grad && !accumulate && j < n; ++j) detail::store_scalar(grad + j, 0.0);
     return 1;
   }
-  return unit_difference_row<L>(HalfSquaredDifference{}, s, t, n, factor, grad, accumulate);
+  return unit_difference_row<L>(HalfSquaredDifference{}, Outer::sum, s, t, n, factor, grad, accumulate);
 }
 
 }  // namespace kernels

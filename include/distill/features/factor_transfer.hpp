@@ -1,0 +1,148 @@
+// Distance between the factors of student and teacher: hidden features, or their energy over positions, of unit length.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <type_traits>
+
+#include <distill/core/checks.hpp>
+#include <distill/core/gradient.hpp>
+#include <distill/core/options.hpp>
+#include <distill/core/version.hpp>
+#include <distill/core/views.hpp>
+#include <distill/kernels/attention_row.hpp>
+#include <distill/kernels/factor_row.hpp>
+#include <distill/kernels/feature_row.hpp>
+#include <distill/kernels/rows.hpp>
+
+namespace distill {
+inline namespace DISTILL_ABI {
+
+/// What of a sample x of channels c and positions p is compared.
+enum class Factor {
+  features,  ///< all of x_cp
+  energy,    ///< sum_c |x_cp|^power at each position
+};
+
+/// How far a student's factor u is from the teacher's v, both of unit length.
+enum class FactorDistance {
+  absolute,   ///< sum_k |u_k - v_k|
+  squared,    ///< sum_k (u_k - v_k)^2
+  euclidean,  ///< sqrt(sum_k (u_k - v_k)^2)
+};
+
+/// Factor transfer: what a translator made of the student's features, against what a paraphraser made of the teacher's:
+///
+///     loss = weight / divisor * sum_i w_i D(F(student_i), F(teacher_i))
+///     F(x) = a / |a|,  a by `factor`
+///
+/// Shapes      student, teacher, grad: FeatureMapView of batch x channels x (height x width), of any strides; the
+///             teacher's channels are the student's, with Factor::energy any. Where heights or widths differ, both sides
+///             are average-pooled first, each axis to the smaller of its two sizes. float, double, half or bfloat16; the
+///             teacher's type is free, grad has the student's. If either is double, all is computed in double, else in
+///             float
+/// Ranges      power (of Factor::energy) from 1 to 64, weight finite; the loss is >= 0 times weight
+/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
+///             exactly the student's memory. The teacher is a constant
+/// Gradient    weight * w_i / divisor * (g - u (u . g)) / |a|, with g = sign(u - v), 0 at 0, or 2 (u - v), or
+///             (u - v) / |u - v|; of energy times power |x_cp|^(power - 1) sign(x_cp)
+/// Divisor     Reduction::per_element, the default, is the mean over samples and the factor's numbers (euclidean: over
+///             samples)
+/// Exceptions  a sample of zeros has the factor 0 and the gradient 0; where both factors are equal the gradient is 0. A
+///             sample with NaN or an infinity has a loss and gradient of NaN. Lengths that overflow or vanish are
+///             computed in a wider type
+/// Throws      std::invalid_argument on a parameter out of range, batches or channels that differ, 0 channels or
+///             positions, null, strides that make elements coincide, memory that overlaps, a sample weight that is
+///             negative or not finite; before anything is written
+/// Cost        one read of student and teacher from memory, and two from cache; one write of grad. Scratch: none for
+///             features of one order in memory, else a copy of both sides' sample; energy: as AttentionTransfer
+/// Conventions the paper's distance is absolute or euclidean. Published code takes the mean over elements of absolute
+///             differences of whole maps; or of energies, where it has x^power: the same for even powers; or the mean
+///             over samples of euclidean ones. Epsilons for the length are left out
+/// Paper       Kim, Park, Kwak: Paraphrasing Complex Network: Network Compression via Factor Transfer, 2018
+///             (arXiv:1802.04977). Translator and paraphraser are yours
+struct FactorTransfer {
+  Factor factor = Factor::features;
+  double power = 2;  ///< of energy
+  FactorDistance distance = FactorDistance::absolute;
+  double weight = 1;
+  Reduction reduction = Reduction::per_element;
+
+  template <class Student, class Teacher>
+  double operator()(const Student& student, const Teacher& teacher, const RowOptions& options = {}) const {
+    return (*this)(student, teacher, detail::NoGradient{}, options);
+  }
+
+  template <class Student, class Teacher, class Grad, class = detail::enable_if_not_options<Grad>>
+  double operator()(const Student& student_maps, const Teacher& teacher_maps, Grad&& gradient,
+                    const RowOptions& options = {}) const {
+    constexpr const char* who = "FactorTransfer";
+    const auto student = detail::read_only(as_feature_map(student_maps));
+    const auto teacher = detail::read_only(as_feature_map(teacher_maps));
+    if (factor != Factor::features && factor != Factor::energy) {
+      detail::fail(who, "factor is ", static_cast<int>(factor), ", expected a Factor");
+    }
+    if (!(power >= 1 && power <= 64)) detail::fail(who, "power is ", power, ", expected a number from 1 to 64");
+    if (distance < FactorDistance::absolute || distance > FactorDistance::euclidean) {
+      detail::fail(who, "distance is ", static_cast<int>(distance), ", expected a FactorDistance");
+    }
+    detail::require_finite(who, "weight", weight);
+    detail::require_view(who, "student", student);
+    detail::require_view(who, "teacher", teacher);
+    detail::require_same_batch(who, "teacher", teacher, "student", student);
+    if (factor == Factor::features && teacher.channels != student.channels) {
+      detail::fail(who, "teacher has ", teacher.channels, " channels, student has ", student.channels);
+    }
+    const auto grad = detail::checked_gradient(who, student, gradient, teacher);
+    detail::require_weights(who, options.weights, student.batch);
+
+    return compute(student, teacher, grad, options);
+  }
+
+ private:
+  template <class S, class T, class G>
+  double compute(const FeatureMapView<S>& student, const FeatureMapView<T>& teacher,
+                 const GradientTarget<FeatureMapView<G>>& grad, const RowOptions& options) const {
+    using L = kernels::Lanes<detail::compute_t<S, T>, kernels::DefaultArch>;
+    const std::size_t height = (std::min<std::size_t>)(student.height, teacher.height);
+    const std::size_t width = (std::min<std::size_t>)(student.width, teacher.width);
+    const bool euclidean = distance == FactorDistance::euclidean;
+    const auto outer = euclidean ? kernels::Outer::root : kernels::Outer::sum;
+    const std::size_t terms =
+        euclidean ? 1 : height * width * (factor == Factor::features ? student.channels.value : 1);
+    const auto reduce = [&](const auto& row) {
+      return kernels::reduce_rows(
+          {student.batch, student.channels * student.positions(), terms}, grad, options, reduction, weight,
+          [](std::size_t) { return false; },
+          [&](std::size_t i, double scale) {
+            const double loss = row(
+                kernels::AttentionSample<G, std::remove_const_t<T>>{
+                    kernels::sample_maps<const S>(student, i), kernels::sample_maps<const T>(teacher, i),
+                    kernels::sample_maps<G>(grad.view, i), height, width, grad.accumulate},
+                scale);
+            if (std::isnan(loss) && grad.view.data) {
+              kernels::fill_row(grad.view, i, std::numeric_limits<float>::quiet_NaN());
+            }
+            return loss;
+          });
+    };
+    const auto of_distance = [&](const auto& f) {
+      if (factor == Factor::features) {
+        return reduce(
+            [&](const auto& sample, double scale) { return kernels::factor_row<L>(f, outer, sample, scale); });
+      }
+      return kernels::with_power(power, [&](const auto& power_of) {
+        return reduce([&](const auto& sample, double scale) {
+          return kernels::attention_row<L>(power_of, f, outer, sample, scale);
+        });
+      });
+    };
+    return distance == FactorDistance::absolute ? of_distance(kernels::AbsoluteDifference{})
+                                                : of_distance(kernels::SquaredDifference{});
+  }
+};
+
+}  // namespace DISTILL_ABI
+}  // namespace distill
