@@ -5,10 +5,9 @@
 #include <cstddef>
 #include <distill/features/factor_transfer.hpp>
 #include <limits>
-#include <string>
 #include <vector>
 
-#include "support/golden.hpp"
+#include "support/golden_maps.hpp"
 #include "support/hidden_loss.hpp"
 #include "support/reference_hidden.hpp"
 
@@ -68,27 +67,6 @@ void check_formula(const FactorTransfer& loss, Shape student, Shape teacher, boo
   support::check_hidden_loss(checked);
 }
 
-/// `loss_for(params)` is the loss of a case.
-template <class LossFor>
-void check_golden(const std::string& name, const LossFor& loss_for) {
-  for (const auto& golden : support::golden_cases(name)) {
-    CAPTURE(name);
-    CAPTURE(golden.at("name").get<std::string>());
-    const auto numbers = [&](const char* input) {
-      return golden.at("inputs").at(input).at("data").get<std::vector<double>>();
-    };
-    const auto maps = [&](const char* input, auto& data) {
-      const auto shape = golden.at("inputs").at(input).at("shape").get<std::vector<std::size_t>>();
-      return FeatureMapView{data.data(), shape[0], shape[1], shape[2], shape[3]};
-    };
-    const std::vector<double> student = numbers("student"), teacher = numbers("teacher");
-    std::vector<double> grad(student.size(), 42);
-    const FactorTransfer loss = loss_for(golden.at("params"));
-    support::check_golden_loss(golden, loss(maps("student", student), maps("teacher", teacher), maps("student", grad)));
-    support::check_golden_gradient(golden, grad);
-  }
-}
-
 constexpr FactorDistance all_distances[] = {FactorDistance::absolute, FactorDistance::squared,
                                             FactorDistance::euclidean};
 
@@ -113,12 +91,12 @@ TEST_CASE("FactorTransfer: value and gradient are the formula's, of energies") {
 }
 
 TEST_CASE("FactorTransfer: golden vectors") {
-  check_golden("factor_transfer.mmrazor", [](const auto&) { return FactorTransfer{}; });
-  check_golden("factor_transfer.torchdistill", [](const auto& params) {
+  support::check_golden_maps("factor_transfer.mmrazor", [](const auto&) { return FactorTransfer{}; });
+  support::check_golden_maps("factor_transfer.torchdistill", [](const auto& params) {
     return FactorTransfer{.distance = params.at("p") == 1 ? FactorDistance::absolute : FactorDistance::euclidean,
                           .reduction = params.at("reduction") == "sum" ? Reduction::sum : Reduction::per_element};
   });
-  check_golden("factor_transfer.repdistiller", [](const auto& params) {
+  support::check_golden_maps("factor_transfer.repdistiller", [](const auto& params) {
     return FactorTransfer{.factor = Factor::energy,
                           .power = params.at("p1"),
                           .distance = params.at("p2") == 1 ? FactorDistance::absolute : FactorDistance::squared};
