@@ -144,7 +144,7 @@ class DistillationRow {
   template <bool keep>
   bool sweep_chunk(std::size_t begin, std::size_t end) {
     CompensatedSum<L> student_sum = student_.lanes, teacher_sum = teacher_.lanes, hard_sum = hard_.lanes;
-    L weighted_sum(T(0));
+    CompensatedSum<L> weighted_sum;  // a KL of many units is large terms, whose rounding would show
     L student_max(-infinity<T>), teacher_max(-infinity<T>);
     const L shift(static_cast<T>(shift_));
     // copies, because stores to scratch memory might otherwise change them in the compiler's eyes
@@ -166,7 +166,7 @@ class DistillationRow {
       teacher_sum.add(t_power);
       // log2 p - log2 q but for the normalisers; left out where p is 0, so that 0 * infinity is never formed
       const L ratio = ((t_exponent.whole - s_exponent.whole) - shift) + (t_exponent.fraction - s_exponent.fraction);
-      weighted_sum = fma(t_power, select(L(T(0)) < t_power, ratio, L(T(0))), weighted_sum);
+      weighted_sum.add(t_power * select(L(T(0)) < t_power, ratio, L(T(0))));
       if constexpr (keep) {
         store(s_power, student_kept.values + i);
         store(t_power, teacher_kept.values + i);
@@ -184,7 +184,7 @@ class DistillationRow {
     if (has_label && !hard_.fits(student_max)) return false;
     student_.lanes = student_sum;
     teacher_.lanes = teacher_sum;
-    teacher_.weighted_sum += static_cast<double>(reduce_add(weighted_sum));
+    teacher_.weighted_sum += weighted_sum.total();
     if constexpr (has_label) hard_.lanes = hard_sum;
     return true;
   }
