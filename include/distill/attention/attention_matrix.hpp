@@ -104,8 +104,6 @@ struct AttentionMatrix {
   double call(const Student& student_matrices, const Teacher& teacher_matrices, const detail::LiveTokens& mask,
               Grad&& gradient, const RowOptions& options) const {
     constexpr const char* who = "AttentionMatrix";
-    const auto student = detail::read_only(as_feature_map(student_matrices));
-    const auto teacher = detail::read_only(as_feature_map(teacher_matrices));
     if (distance < AttentionMatrixDistance::squared || distance > AttentionMatrixDistance::cross_entropy) {
       detail::fail(who, "distance is ", static_cast<int>(distance), ", expected an AttentionMatrixDistance");
     }
@@ -115,27 +113,21 @@ struct AttentionMatrix {
     if (!(score_floor < std::numeric_limits<double>::infinity())) {
       detail::fail(who, "score_floor is ", score_floor, ", expected a number below infinity");
     }
-    detail::require_finite(who, "weight", weight);
-    detail::require_view(who, "student", student);
-    detail::require_view(who, "teacher", teacher);
-    if (teacher.batch != student.batch) {
-      detail::fail(who, "teacher has a batch of ", teacher.batch, ", student of ", student.batch);
-    }
-    auto comparable = teacher;
-    if (heads == AttentionHeads::mean) comparable.channels = student.channels;
-    detail::require_same_shape(who, "teacher", comparable, "student", student);
-    detail::require_weights(who, options.weights, student.batch);
-    if (mask.is_given() && student.height != student.width) {
-      detail::fail(who, "student has ", student.height, " queries and ", student.width,
-                   " keys, expected the same tokens where there is a mask");
-    }
-    detail::require_mask(who, mask, student.batch, student.width, options.weights);
-    const auto grad = detail::checked_gradient(who, student, gradient, teacher);
-    if (grad.view.data && mask.is_given()) {
-      detail::require_no_overlap(who, "grad", detail::memory_rows(grad.view), "mask", mask.memory(), false);
-    }
-
-    return compute(student, teacher, mask, grad, options);
+    const auto require_fit = [&](const auto& student, const auto& teacher) {
+      detail::require_same_batch(who, "teacher", teacher, "student", student);
+      auto comparable = teacher;
+      if (heads == AttentionHeads::mean) comparable.channels = student.channels;
+      detail::require_same_shape(who, "teacher", comparable, "student", student);
+      if (mask.is_given() && student.height != student.width) {
+        detail::fail(who, "student has ", student.height, " queries and ", student.width,
+                     " keys, expected the same tokens where there is a mask");
+      }
+      detail::require_mask(who, mask, student.batch, student.width, options.weights);
+    };
+    const auto call = detail::checked_pair(who, weight, as_feature_map(student_matrices),
+                                           as_feature_map(teacher_matrices), gradient, options.weights, require_fit);
+    detail::require_clear_of_mask(who, call.grad.view, mask);
+    return compute(call.student, call.teacher, mask, call.grad, options);
   }
 
   template <class S, class T, class G>
@@ -159,18 +151,13 @@ struct AttentionMatrix {
       if (!softmax && !causal) count = live * (mask.is_given() ? live : std::size_t{student.width});
       return static_cast<double>(rule.mean_of_heads ? count : count * student.channels);
     };
-    return kernels::reduce_samples(student.batch, student.channels * student.positions(), grad, options, reduction,
-                                   weight, terms, [&](std::size_t i, double factor) {
-                                     kernels::AttentionMatrices<L, G, std::remove_const_t<T>> matrices(
-                                         rule, kernels::sample_maps<const S>(student, i),
-                                         kernels::sample_maps<const T>(teacher, i),
-                                         kernels::sample_maps<G>(grad.view, i), grad.accumulate, mask, i);
-                                     const double loss = matrices(factor);
-                                     if (std::isnan(loss) && grad.view.data) {
-                                       kernels::fill_row(grad.view, i, std::numeric_limits<float>::quiet_NaN());
-                                     }
-                                     return loss;
-                                   });
+    return kernels::reduce_sequences(
+        student, terms, grad, options, reduction, weight, [&](std::size_t i, double factor) {
+          kernels::AttentionMatrices<L, G, std::remove_const_t<T>> matrices(
+              rule, kernels::sample_maps<const S>(student, i), kernels::sample_maps<const T>(teacher, i),
+              kernels::sample_maps<G>(grad.view, i), grad.accumulate, mask, i);
+          return matrices(factor);
+        });
   }
 };
 

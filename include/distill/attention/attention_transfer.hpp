@@ -66,20 +66,15 @@ struct AttentionTransfer {
   double operator()(const Student& student_maps, const Teacher& teacher_maps, Grad&& gradient,
                     const RowOptions& options = {}) const {
     constexpr const char* who = "AttentionTransfer";
-    const auto student = detail::read_only(as_feature_map(student_maps));
-    const auto teacher = detail::read_only(as_feature_map(teacher_maps));
     if (!(power >= 1 && power <= 64)) detail::fail(who, "power is ", power, ", expected a number from 1 to 64");
     if (distance != AttentionDistance::squared && distance != AttentionDistance::euclidean) {
       detail::fail(who, "distance is ", static_cast<int>(distance), ", expected an AttentionDistance");
     }
-    detail::require_finite(who, "weight", weight);
-    detail::require_view(who, "student", student);
-    detail::require_view(who, "teacher", teacher);
-    detail::require_same_batch(who, "teacher", teacher, "student", student);
-    const auto grad = detail::checked_gradient(who, student, gradient, teacher);
-    detail::require_weights(who, options.weights, student.batch);
-
-    return compute(student, teacher, grad, options);
+    const auto call = detail::checked_pair(who, weight, as_feature_map(student_maps), as_feature_map(teacher_maps),
+                                           gradient, options.weights, [&](const auto& student, const auto& teacher) {
+                                             detail::require_same_batch(who, "teacher", teacher, "student", student);
+                                           });
+    return compute(call.student, call.teacher, call.grad, options);
   }
 
  private:
@@ -92,22 +87,15 @@ struct AttentionTransfer {
     const bool euclidean = distance == AttentionDistance::euclidean;
     const auto outer = euclidean ? kernels::Outer::root : kernels::Outer::sum;
     return kernels::with_power(power, [&](const auto& power_of) {
-      return kernels::reduce_rows(
-          {student.batch, student.channels * student.positions(), euclidean ? 1 : height * width}, grad, options,
-          reduction, weight, [](std::size_t) { return false; },
-          [&](std::size_t i, double factor) {
+      return kernels::reduce_maps(
+          student, euclidean ? 1 : height * width, grad, options, reduction, weight, [&](std::size_t i, double factor) {
             const kernels::AttentionSample<G, std::remove_const_t<T>> sample{kernels::sample_maps<const S>(student, i),
                                                                              kernels::sample_maps<const T>(teacher, i),
                                                                              kernels::sample_maps<G>(grad.view, i),
                                                                              height,
                                                                              width,
                                                                              grad.accumulate};
-            const double loss =
-                kernels::attention_row<L>(power_of, kernels::SquaredDifference{}, outer, sample, factor);
-            if (std::isnan(loss) && grad.view.data) {
-              kernels::fill_row(grad.view, i, std::numeric_limits<float>::quiet_NaN());
-            }
-            return loss;
+            return kernels::attention_row<L>(power_of, kernels::SquaredDifference{}, outer, sample, factor);
           });
     });
   }

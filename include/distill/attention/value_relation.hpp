@@ -84,32 +84,24 @@ struct ValueRelation {
   double call(const Student& student_values, const Teacher& teacher_values, const detail::LiveTokens& mask,
               Grad&& gradient, const RowOptions& options) const {
     constexpr const char* who = "ValueRelation";
-    const auto student = detail::read_only(as_feature_map(student_values));
-    const auto teacher = detail::read_only(as_feature_map(teacher_values));
-    detail::require_finite(who, "weight", weight);
-    detail::require_view(who, "student", student);
-    detail::require_view(who, "teacher", teacher);
-    if (teacher.batch != student.batch) {
-      detail::fail(who, "teacher has a batch of ", teacher.batch, ", student of ", student.batch);
-    }
-    if (teacher.positions() != student.positions()) {
-      detail::fail(who, "teacher has ", teacher.positions(), " tokens, student has ", student.positions());
-    }
     const auto require_heads = [&](const char* name, std::size_t width) {
       if (relation_heads == 0 || width % relation_heads != 0) {
         detail::fail(who, "relation_heads is ", relation_heads, ", expected a divisor of ", name, "'s width, ", width);
       }
     };
-    require_heads("student", student.channels);
-    require_heads("teacher", teacher.channels);
-    detail::require_weights(who, options.weights, student.batch);
-    detail::require_mask(who, mask, student.batch, student.positions(), options.weights);
-    const auto grad = detail::checked_gradient(who, student, gradient, teacher);
-    if (grad.view.data && mask.is_given()) {
-      detail::require_no_overlap(who, "grad", detail::memory_rows(grad.view), "mask", mask.memory(), false);
-    }
-
-    return compute(student, teacher, mask, grad, options);
+    const auto require_fit = [&](const auto& student, const auto& teacher) {
+      detail::require_same_batch(who, "teacher", teacher, "student", student);
+      if (teacher.positions() != student.positions()) {
+        detail::fail(who, "teacher has ", teacher.positions(), " tokens, student has ", student.positions());
+      }
+      require_heads("student", student.channels);
+      require_heads("teacher", teacher.channels);
+      detail::require_mask(who, mask, student.batch, student.positions(), options.weights);
+    };
+    const auto call = detail::checked_pair(who, weight, as_feature_map(student_values), as_feature_map(teacher_values),
+                                           gradient, options.weights, require_fit);
+    detail::require_clear_of_mask(who, call.grad.view, mask);
+    return compute(call.student, call.teacher, mask, call.grad, options);
   }
 
   template <class S, class T, class G>
@@ -122,9 +114,8 @@ struct ValueRelation {
       for (std::size_t t = 0; t < tokens; ++t) live += mask(i, t) ? 1 : 0;
       return static_cast<double>(live * relation_heads);
     };
-    return kernels::reduce_samples(
-        student.batch, student.channels * tokens, grad, options, reduction, weight, terms,
-        [&](std::size_t i, double factor) {
+    return kernels::reduce_sequences(
+        student, terms, grad, options, reduction, weight, [&](std::size_t i, double factor) {
           detail::ScratchArrays arrays(detail::scratch().inputs,
                                        detail::bytes_of<kernels::Range>(kernels::TokenRuns::capacity(tokens)));
           const kernels::TokenRuns runs(arrays.take<kernels::Range>(kernels::TokenRuns::capacity(tokens)), tokens, mask,
@@ -132,11 +123,7 @@ struct ValueRelation {
           const kernels::RelationHeads<L, G, std::remove_const_t<T>> heads(
               relation_heads, kernels::sample_maps<const S>(student, i), kernels::sample_maps<const T>(teacher, i),
               kernels::sample_maps<G>(grad.view, i), grad.accumulate, runs);
-          const double loss = heads(factor);
-          if (std::isnan(loss) && grad.view.data) {
-            kernels::fill_row(grad.view, i, std::numeric_limits<float>::quiet_NaN());
-          }
-          return loss;
+          return heads(factor);
         });
   }
 };

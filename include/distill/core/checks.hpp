@@ -84,6 +84,12 @@ void require_same_batch(const char* who, const char* a_name, const FeatureMapVie
 }
 
 template <class A, class B>
+void require_same_channels(const char* who, const char* a_name, const FeatureMapView<A>& a, const char* b_name,
+                           const FeatureMapView<B>& b) {
+  if (a.channels != b.channels) fail(who, a_name, " has ", a.channels, " channels, ", b_name, " has ", b.channels);
+}
+
+template <class A, class B>
 void require_same_shape(const char* who, const char* a_name, const FeatureMapView<A>& a, const char* b_name,
                         const FeatureMapView<B>& b) {
   require_same_batch(who, a_name, a, b_name, b);
@@ -221,6 +227,39 @@ inline void require_weights(const char* who, const float* weights, std::size_t r
       fail(who, "weights[", i, "] is ", weights[i], ", expected a finite number of at least 0");
     }
   }
+}
+
+/// A call of a loss of student and teacher, checked: matrices of one sample a row, or feature maps.
+template <class Student, class Teacher>
+struct PairCall {
+  Student student;
+  Teacher teacher;
+  GradientTarget<writable_t<Student>> grad;
+
+  bool wants_gradient() const { return grad.view.data != nullptr; }
+};
+
+/// What all losses of a student's and a teacher's view check; `require_fit(student, teacher)` is what shapes are to be.
+template <class Student, class Teacher, class Grad, class Fit>
+auto checked_pair(const char* who, double weight, const Student& student_view, const Teacher& teacher_view,
+                  Grad&& gradient, const float* weights, const Fit& require_fit) {
+  const auto student = read_only(student_view);
+  const auto teacher = read_only(teacher_view);
+  require_finite(who, "weight", weight);
+  require_view(who, "student", student);
+  require_view(who, "teacher", teacher);
+  require_fit(student, teacher);
+  const auto grad = checked_gradient(who, student, gradient, teacher);
+  require_weights(who, weights, samples_of(student));
+  return PairCall<std::remove_const_t<decltype(student)>, std::remove_const_t<decltype(teacher)>>{student, teacher,
+                                                                                                  grad};
+}
+/// Of the same shape.
+template <class Student, class Teacher, class Grad>
+auto checked_pair(const char* who, double weight, const Student& student_view, const Teacher& teacher_view,
+                  Grad&& gradient, const float* weights) {
+  return checked_pair(who, weight, student_view, teacher_view, gradient, weights,
+                      [&](const auto& s, const auto& t) { require_same_shape(who, "teacher", t, "student", s); });
 }
 
 }  // namespace detail

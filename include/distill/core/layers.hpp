@@ -23,24 +23,10 @@ struct LayerPair {
 
 namespace detail {
 
-/// Feature maps as they are, all else as a matrix.
-template <class X>
-auto layer_view(X&& x) {
-  if constexpr (is_feature_map_view<std::decay_t<X>>::value) {
-    return x;
-  } else {
-    return as_matrix(x);
-  }
-}
-
 inline void clear_gradient(NoGradient) {}
-template <class T>
-void clear_gradient(const GradientTarget<MatrixView<T>>& grad) {
-  for (std::size_t i = 0; !grad.accumulate && i < grad.view.rows; ++i) fill_row(grad.view, i, 0);
-}
-template <class T>
-void clear_gradient(const GradientTarget<FeatureMapView<T>>& grad) {
-  for (std::size_t i = 0; !grad.accumulate && i < grad.view.batch; ++i) fill_row(grad.view, i, 0);
+template <class View>
+void clear_gradient(const GradientTarget<View>& grad) {
+  for (std::size_t i = 0; !grad.accumulate && i < samples_of(grad.view); ++i) fill_row(grad.view, i, 0);
 }
 
 }  // namespace detail
@@ -48,8 +34,8 @@ void clear_gradient(const GradientTarget<FeatureMapView<T>>& grad) {
 /// layer_pair(student, teacher, grad, weight), of matrices or feature maps; grad may be add_to(grad).
 template <class Student, class Teacher, class Grad>
 auto layer_pair(const Student& student, const Teacher& teacher, Grad&& grad, double weight) {
-  const auto s = detail::read_only(detail::layer_view(student));
-  const auto t = detail::read_only(detail::layer_view(teacher));
+  const auto s = detail::read_only(detail::as_view(student));
+  const auto t = detail::read_only(detail::as_view(teacher));
   const auto g = detail::gradient_target<void>(grad);
   return LayerPair<std::remove_const_t<decltype(s)>, std::remove_const_t<decltype(t)>,
                    std::remove_const_t<decltype(g)>>{s, t, g, weight};
@@ -57,8 +43,8 @@ auto layer_pair(const Student& student, const Teacher& teacher, Grad&& grad, dou
 /// layer_pair(student, teacher, weight), for the value alone.
 template <class Student, class Teacher>
 auto layer_pair(const Student& student, const Teacher& teacher, double weight) {
-  const auto s = detail::read_only(detail::layer_view(student));
-  const auto t = detail::read_only(detail::layer_view(teacher));
+  const auto s = detail::read_only(detail::as_view(student));
+  const auto t = detail::read_only(detail::as_view(teacher));
   return LayerPair<std::remove_const_t<decltype(s)>, std::remove_const_t<decltype(t)>, detail::NoGradient>{
       s, t, {}, weight};
 }

@@ -82,6 +82,11 @@ inline void require_mask(const char* who, const LiveTokens& mask, std::size_t ba
   }
 }
 
+template <class G>
+void require_clear_of_mask(const char* who, const FeatureMapView<G>& grad, const LiveTokens& mask) {
+  if (grad.data && mask.is_given()) require_no_overlap(who, "grad", memory_rows(grad), "mask", mask.memory(), false);
+}
+
 }  // namespace detail
 }  // namespace DISTILL_ABI
 }  // namespace distill

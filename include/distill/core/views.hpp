@@ -249,6 +249,16 @@ auto as_row(V&& v) {
 template <class View>
 using element_t = std::remove_reference_t<decltype(*std::declval<const View&>().data)>;
 
+/// How many samples a view has.
+template <class T>
+std::size_t samples_of(const MatrixView<T>& m) {
+  return m.rows;
+}
+template <class T>
+std::size_t samples_of(const FeatureMapView<T>& m) {
+  return m.batch;
+}
+
 /// The view as one of constant elements, so that a loss is compiled once for both.
 template <class T>
 MatrixView<const T> read_only(const MatrixView<T>& m) {

@@ -60,17 +60,10 @@ struct ChannelWise {
   double operator()(const Student& student_maps, const Teacher& teacher_maps, Grad&& gradient,
                     const RowOptions& options = {}) const {
     constexpr const char* who = "ChannelWise";
-    const auto student = detail::read_only(as_feature_map(student_maps));
-    const auto teacher = detail::read_only(as_feature_map(teacher_maps));
     detail::require_positive_finite(who, "temperature", temperature);
-    detail::require_finite(who, "weight", weight);
-    detail::require_view(who, "student", student);
-    detail::require_view(who, "teacher", teacher);
-    detail::require_same_shape(who, "teacher", teacher, "student", student);
-    const auto grad = detail::checked_gradient(who, student, gradient, teacher);
-    detail::require_weights(who, options.weights, student.batch);
-
-    return compute(student, teacher, grad, options);
+    const auto call = detail::checked_pair(who, weight, as_feature_map(student_maps), as_feature_map(teacher_maps),
+                                           gradient, options.weights);
+    return compute(call.student, call.teacher, call.grad, options);
   }
 
  private:
@@ -82,10 +75,8 @@ struct ChannelWise {
     const std::size_t n = student.positions();
     const double scale = kernels::soft_scale(*this);
     return kernels::with_precision(kernels::needs_high_precision(precision, temperature), [&](auto chosen) {
-      return kernels::reduce_rows(
-          {student.batch, student.channels * n, student.channels}, grad, options, reduction, weight,
-          [](std::size_t) { return false; },
-          [&](std::size_t i, double factor) {
+      return kernels::reduce_maps(
+          student, student.channels, grad, options, reduction, weight, [&](std::size_t i, double factor) {
             double loss = 0;
             kernels::for_each_channel_of<C>(
                 student, teacher, grad, i, [&](const auto& s, const auto& t, const auto& g, bool accumulate) {
@@ -95,9 +86,6 @@ struct ChannelWise {
                                                                                                     temperature, 0);
                   loss += row({scale}, factor, g.data, accumulate);
                 });
-            if (std::isnan(loss) && grad.view.data) {
-              kernels::fill_row(grad.view, i, std::numeric_limits<float>::quiet_NaN());
-            }
             return loss;
           });
     });

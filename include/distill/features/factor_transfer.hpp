@@ -79,8 +79,6 @@ struct FactorTransfer {
   double operator()(const Student& student_maps, const Teacher& teacher_maps, Grad&& gradient,
                     const RowOptions& options = {}) const {
     constexpr const char* who = "FactorTransfer";
-    const auto student = detail::read_only(as_feature_map(student_maps));
-    const auto teacher = detail::read_only(as_feature_map(teacher_maps));
     if (factor != Factor::features && factor != Factor::energy) {
       detail::fail(who, "factor is ", static_cast<int>(factor), ", expected a Factor");
     }
@@ -88,17 +86,14 @@ struct FactorTransfer {
     if (distance < FactorDistance::absolute || distance > FactorDistance::euclidean) {
       detail::fail(who, "distance is ", static_cast<int>(distance), ", expected a FactorDistance");
     }
-    detail::require_finite(who, "weight", weight);
-    detail::require_view(who, "student", student);
-    detail::require_view(who, "teacher", teacher);
-    detail::require_same_batch(who, "teacher", teacher, "student", student);
-    if (factor == Factor::features && teacher.channels != student.channels) {
-      detail::fail(who, "teacher has ", teacher.channels, " channels, student has ", student.channels);
-    }
-    const auto grad = detail::checked_gradient(who, student, gradient, teacher);
-    detail::require_weights(who, options.weights, student.batch);
-
-    return compute(student, teacher, grad, options);
+    const auto call =
+        detail::checked_pair(who, weight, as_feature_map(student_maps), as_feature_map(teacher_maps), gradient,
+                             options.weights, [&](const auto& student, const auto& teacher) {
+                               detail::require_same_batch(who, "teacher", teacher, "student", student);
+                               if (factor == Factor::features)
+                                 detail::require_same_channels(who, "teacher", teacher, "student", student);
+                             });
+    return compute(call.student, call.teacher, call.grad, options);
   }
 
  private:
@@ -113,20 +108,13 @@ struct FactorTransfer {
     const std::size_t terms =
         euclidean ? 1 : height * width * (factor == Factor::features ? student.channels.value : 1);
     const auto reduce = [&](const auto& row) {
-      return kernels::reduce_rows(
-          {student.batch, student.channels * student.positions(), terms}, grad, options, reduction, weight,
-          [](std::size_t) { return false; },
-          [&](std::size_t i, double scale) {
-            const double loss = row(
-                kernels::AttentionSample<G, std::remove_const_t<T>>{
-                    kernels::sample_maps<const S>(student, i), kernels::sample_maps<const T>(teacher, i),
-                    kernels::sample_maps<G>(grad.view, i), height, width, grad.accumulate},
-                scale);
-            if (std::isnan(loss) && grad.view.data) {
-              kernels::fill_row(grad.view, i, std::numeric_limits<float>::quiet_NaN());
-            }
-            return loss;
-          });
+      return kernels::reduce_maps(student, terms, grad, options, reduction, weight, [&](std::size_t i, double scale) {
+        return row(kernels::AttentionSample<G, std::remove_const_t<T>>{kernels::sample_maps<const S>(student, i),
+                                                                       kernels::sample_maps<const T>(teacher, i),
+                                                                       kernels::sample_maps<G>(grad.view, i), height,
+                                                                       width, grad.accumulate},
+                   scale);
+      });
     };
     const auto of_distance = [&](const auto& f) {
       if (factor == Factor::features) {

@@ -66,20 +66,13 @@ struct FeatureMatching {
   double operator()(const Student& student_features, const Teacher& teacher_features, Grad&& gradient,
                     const RowOptions& options = {}) const {
     constexpr const char* who = "FeatureMatching";
-    const auto student = detail::read_only(as_matrix(student_features));
-    const auto teacher = detail::read_only(as_matrix(teacher_features));
     if (distance < FeatureDistance::squared || distance > FeatureDistance::cosine) {
       detail::fail(who, "distance is ", static_cast<int>(distance), ", expected a FeatureDistance");
     }
     detail::require_positive_finite(who, "delta", delta);
-    detail::require_finite(who, "weight", weight);
-    detail::require_view(who, "student", student);
-    detail::require_view(who, "teacher", teacher);
-    detail::require_same_shape(who, "teacher", teacher, "student", student);
-    const auto grad = detail::checked_gradient(who, student, gradient, teacher);
-    detail::require_weights(who, options.weights, student.rows);
-
-    return compute(student, teacher, grad, options);
+    const auto call = detail::checked_pair(who, weight, as_matrix(student_features), as_matrix(teacher_features),
+                                           gradient, options.weights);
+    return compute(call.student, call.teacher, call.grad, options);
   }
 
  private:

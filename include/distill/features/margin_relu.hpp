@@ -103,19 +103,14 @@ struct MarginRelu {
   double operator()(const Student& student_maps, const Teacher& teacher_maps, const Margins& channel_margins,
                     Grad&& gradient, const RowOptions& options = {}) const {
     constexpr const char* who = "MarginRelu";
-    const auto student = detail::read_only(as_feature_map(student_maps));
-    const auto teacher = detail::read_only(as_feature_map(teacher_maps));
     const auto margins = detail::read_only(detail::as_row(channel_margins));
-    detail::require_finite(who, "weight", weight);
-    detail::require_view(who, "student", student);
-    detail::require_view(who, "teacher", teacher);
-    detail::require_same_shape(who, "teacher", teacher, "student", student);
-    require_margins(who, margins, student.channels);
-    const auto grad = detail::checked_gradient(who, student, gradient, teacher);
-    detail::require_no_overlap(who, "grad", detail::memory_rows(grad.view), "margins", margins, false);
-    detail::require_weights(who, options.weights, student.batch);
-
-    return compute(student, teacher, margins.data, grad, options);
+    const auto call = detail::checked_pair(who, weight, as_feature_map(student_maps), as_feature_map(teacher_maps),
+                                           gradient, options.weights, [&](const auto& student, const auto& teacher) {
+                                             detail::require_same_shape(who, "teacher", teacher, "student", student);
+                                             require_margins(who, margins, student.channels);
+                                           });
+    detail::require_no_overlap(who, "grad", detail::memory_rows(call.grad.view), "margins", margins, false);
+    return compute(call.student, call.teacher, margins.data, call.grad, options);
   }
 
  private:
@@ -135,12 +130,11 @@ struct MarginRelu {
   double compute(const FeatureMapView<S>& student, const FeatureMapView<T>& teacher, const M* margins,
                  const GradientTarget<FeatureMapView<G>>& grad, const RowOptions& options) const {
     using L = kernels::Lanes<detail::compute_t<S, T>, kernels::DefaultArch>;
-    const std::size_t elements = student.channels * student.positions();
-    return kernels::reduce_rows(
-        {student.batch, elements, elements}, grad, options, reduction, weight, [](std::size_t) { return false; },
-        [&](std::size_t i, double factor) {
-          return kernels::pair_maps<L>(detail::MarginTerms<M>{margins}, student, teacher, grad, i, factor);
-        });
+    return kernels::reduce_maps(student, student.channels * student.positions(), grad, options, reduction, weight,
+                                [&](std::size_t i, double factor) {
+                                  return kernels::pair_maps<L>(detail::MarginTerms<M>{margins}, student, teacher, grad,
+                                                               i, factor);
+                                });
   }
 };
 

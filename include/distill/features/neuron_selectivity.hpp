@@ -76,8 +76,6 @@ struct NeuronSelectivity {
   double operator()(const Student& student_maps, const Teacher& teacher_maps, Grad&& gradient,
                     const RowOptions& options = {}) const {
     constexpr const char* who = "NeuronSelectivity";
-    const auto student = detail::read_only(as_feature_map(student_maps));
-    const auto teacher = detail::read_only(as_feature_map(teacher_maps));
     if (kernel < SelectivityKernel::linear || kernel > SelectivityKernel::gaussian) {
       detail::fail(who, "kernel is ", static_cast<int>(kernel), ", expected a SelectivityKernel");
     }
@@ -88,14 +86,11 @@ struct NeuronSelectivity {
     if (!(bandwidth >= 1e-6 && bandwidth <= 1e6)) {
       detail::fail(who, "bandwidth is ", bandwidth, ", expected a number from 1e-6 to 1e6");
     }
-    detail::require_finite(who, "weight", weight);
-    detail::require_view(who, "student", student);
-    detail::require_view(who, "teacher", teacher);
-    detail::require_same_batch(who, "teacher", teacher, "student", student);
-    const auto grad = detail::checked_gradient(who, student, gradient, teacher);
-    detail::require_weights(who, options.weights, student.batch);
-
-    return compute(student, teacher, grad, options);
+    const auto call = detail::checked_pair(who, weight, as_feature_map(student_maps), as_feature_map(teacher_maps),
+                                           gradient, options.weights, [&](const auto& student, const auto& teacher) {
+                                             detail::require_same_batch(who, "teacher", teacher, "student", student);
+                                           });
+    return compute(call.student, call.teacher, call.grad, options);
   }
 
  private:
@@ -134,26 +129,20 @@ struct NeuronSelectivity {
     const std::size_t height = (std::min<std::size_t>)(student.height, teacher.height);
     const std::size_t width = (std::min<std::size_t>)(student.width, teacher.width);
     const auto reduce = [&](const auto& discrepancy) {
-      return kernels::reduce_rows(
-          {student.batch, student.channels * student.positions(), 1}, grad, options, reduction, weight,
-          [](std::size_t) { return false; },
-          [&](std::size_t i, double factor) {
-            const Sample<C> sample(student.channels, teacher.channels, height * width);
-            const bool is_finite = read<L>(sample, kernels::sample_maps<S>(student, i), 0, height, width) &&
-                                   read<L>(sample, kernels::sample_maps<T>(teacher, i), sample.student, height, width);
-            if (!is_finite) {
-              if (grad.view.data) kernels::fill_row(grad.view, i, std::numeric_limits<float>::quiet_NaN());
-              return std::numeric_limits<double>::quiet_NaN();
-            }
-            const double loss = discrepancy(sample);
-            const double scale = 2 * factor / static_cast<double>(sample.student);
-            for (std::size_t a = 0; grad.view.data && a < sample.student; ++a) {
-              kernels::put_unit_channel_gradient<L>(
-                  sample.unit_row(a), sample.gradient + a * sample.n, height, width, scale * sample.inverse[a],
-                  kernels::one_channel(kernels::sample_maps<G>(grad.view, i), a), grad.accumulate);
-            }
-            return loss;
-          });
+      return kernels::reduce_maps(student, 1, grad, options, reduction, weight, [&](std::size_t i, double factor) {
+        const Sample<C> sample(student.channels, teacher.channels, height * width);
+        const bool is_finite = read<L>(sample, kernels::sample_maps<S>(student, i), 0, height, width) &&
+                               read<L>(sample, kernels::sample_maps<T>(teacher, i), sample.student, height, width);
+        if (!is_finite) return std::numeric_limits<double>::quiet_NaN();
+        const double loss = discrepancy(sample);
+        const double scale = 2 * factor / static_cast<double>(sample.student);
+        for (std::size_t a = 0; grad.view.data && a < sample.student; ++a) {
+          kernels::put_unit_channel_gradient<L>(
+              sample.unit_row(a), sample.gradient + a * sample.n, height, width, scale * sample.inverse[a],
+              kernels::one_channel(kernels::sample_maps<G>(grad.view, i), a), grad.accumulate);
+        }
+        return loss;
+      });
     };
     const bool has_gradient = grad.view.data != nullptr;
     if (kernel == SelectivityKernel::linear || (kernel == SelectivityKernel::polynomial && degree == 1)) {

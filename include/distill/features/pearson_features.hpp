@@ -62,17 +62,10 @@ struct PearsonFeatures {
   double operator()(const Student& student_maps, const Teacher& teacher_maps, Grad&& gradient,
                     const RowOptions& options = {}) const {
     constexpr const char* who = "PearsonFeatures";
-    const auto student = detail::read_only(as_feature_map(student_maps));
-    const auto teacher = detail::read_only(as_feature_map(teacher_maps));
     detail::require_nonnegative_finite(who, "epsilon", epsilon);
-    detail::require_finite(who, "weight", weight);
-    detail::require_view(who, "student", student);
-    detail::require_view(who, "teacher", teacher);
-    detail::require_same_shape(who, "teacher", teacher, "student", student);
-    const auto grad = detail::checked_gradient(who, student, gradient, teacher);
-    detail::require_weights(who, options.weights, student.batch);
-
-    return compute(student, teacher, grad, options);
+    const auto call = detail::checked_pair(who, weight, as_feature_map(student_maps), as_feature_map(teacher_maps),
+                                           gradient, options.weights);
+    return compute(call.student, call.teacher, call.grad, options);
   }
 
  private:
@@ -83,10 +76,7 @@ struct PearsonFeatures {
     using L = kernels::Lanes<C, kernels::DefaultArch>;
     const std::size_t n = student.positions(), batch = student.batch, channels = student.channels;
     const kernels::SampleWeights weights(options.weights, batch);
-    for (std::size_t i = 0; i < batch; ++i) {
-      if (options.losses) options.losses[i] = 0;
-      if (weights(i) == 0 && grad.view.data && !grad.accumulate) kernels::fill_row(grad.view, i, 0);
-    }
+    weights.clear_ignored(grad, options.losses);
     if (weights.total() == 0) return 0;
 
     double divisor = reduction == Reduction::sum ? 1 : weights.total();

@@ -47,9 +47,7 @@ struct is_gradient_view<LinearProjection<T>> : std::true_type {};
 template <class C, class T>
 auto factor_of_product(const MatrixView<T>& m) {
   if constexpr (std::is_same_v<std::remove_const_t<T>, C>) {
-    return Eigen::Map<const kernels::RowMajor<C>, 0, Eigen::OuterStride<>>(
-        m.data, kernels::eigen_index(m.rows), kernels::eigen_index(m.cols),
-        Eigen::OuterStride<>(kernels::eigen_index(m.row_stride)));
+    return kernels::eigen_map<const C>(m.data, m.rows, m.cols, m.row_stride);
   } else {
     kernels::RowMajor<C> copy(kernels::eigen_index(m.rows), kernels::eigen_index(m.cols));
     for (std::size_t i = 0; i < m.rows; ++i) {
@@ -64,9 +62,7 @@ auto factor_of_product(const MatrixView<T>& m) {
 template <class C, class T, class Body>
 void sum_products(const MatrixView<T>& out, bool accumulate, const Body& body) {
   if constexpr (std::is_same_v<T, C>) {
-    Eigen::Map<kernels::RowMajor<C>, 0, Eigen::OuterStride<>> sum(
-        out.data, kernels::eigen_index(out.rows), kernels::eigen_index(out.cols),
-        Eigen::OuterStride<>(kernels::eigen_index(out.row_stride)));
+    auto sum = kernels::eigen_map(out.data, out.rows, out.cols, out.row_stride);
     if (!accumulate) sum.setZero();
     body(sum);
   } else {
@@ -217,8 +213,7 @@ struct Projected {
     C* const memory = static_cast<C*>(detail::scratch().products.reserve(student.rows * teacher.cols * sizeof(C)));
     const MatrixView<C> projected{memory, student.rows, teacher.cols};
     const auto projected_run = [&](std::size_t begin, std::size_t count) {
-      return Eigen::Map<kernels::RowMajor<C>>(projected.row(begin), kernels::eigen_index(count),
-                                              kernels::eigen_index(teacher.cols));
+      return kernels::eigen_map(projected.row(begin), count, teacher.cols);
     };
     const auto for_each_run = [&](const auto& body) { detail::for_each_live_run(student.rows, options.weights, body); };
     for_each_run([&](std::size_t begin, std::size_t count) {

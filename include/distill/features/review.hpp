@@ -59,19 +59,12 @@ struct Review {
   double operator()(const Student& student_maps, const Teacher& teacher_maps, Grad&& gradient,
                     const RowOptions& options = {}) const {
     constexpr const char* who = "Review";
-    const auto student = detail::read_only(as_feature_map(student_maps));
-    const auto teacher = detail::read_only(as_feature_map(teacher_maps));
     if (!(level_weight >= 0 && level_weight <= 1e6)) {
       detail::fail(who, "level_weight is ", level_weight, ", expected a number from 0 to 1e6");
     }
-    detail::require_finite(who, "weight", weight);
-    detail::require_view(who, "student", student);
-    detail::require_view(who, "teacher", teacher);
-    detail::require_same_shape(who, "teacher", teacher, "student", student);
-    const auto grad = detail::checked_gradient(who, student, gradient, teacher);
-    detail::require_weights(who, options.weights, student.batch);
-
-    return compute(student, teacher, grad, options);
+    const auto call = detail::checked_pair(who, weight, as_feature_map(student_maps), as_feature_map(teacher_maps),
+                                           gradient, options.weights);
+    return compute(call.student, call.teacher, call.grad, options);
   }
 
  private:
@@ -82,20 +75,14 @@ struct Review {
     using L = kernels::Lanes<C, kernels::DefaultArch>;
     const kernels::Pyramid pyramid(student.height, student.width, level_weight);
     const double share = 1 / static_cast<double>(student.channels);
-    return kernels::reduce_rows(
-        {student.batch, student.channels * student.positions(), 1}, grad, options, reduction, weight,
-        [](std::size_t) { return false; },
-        [&](std::size_t i, double factor) {
-          double loss = 0;
-          kernels::for_each_channel_of<C>(
-              student, teacher, grad, i, [&](const auto& s, const auto& t, const auto& g, bool accumulate) {
-                loss += share * kernels::pyramid_row<L>(pyramid, s.data, t.data, factor * share, g.data, accumulate);
-              });
-          if (std::isnan(loss) && grad.view.data) {
-            kernels::fill_row(grad.view, i, std::numeric_limits<float>::quiet_NaN());
-          }
-          return loss;
-        });
+    return kernels::reduce_maps(student, 1, grad, options, reduction, weight, [&](std::size_t i, double factor) {
+      double loss = 0;
+      kernels::for_each_channel_of<C>(
+          student, teacher, grad, i, [&](const auto& s, const auto& t, const auto& g, bool accumulate) {
+            loss += share * kernels::pyramid_row<L>(pyramid, s.data, t.data, factor * share, g.data, accumulate);
+          });
+      return loss;
+    });
   }
 };
 

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
+#include <utility>
 
 #include <distill/core/checks.hpp>
 #include <distill/core/gradient.hpp>
@@ -28,6 +30,11 @@ inline std::size_t panel_cols(std::size_t samples, std::size_t cols) {
   return (std::min)(cols, std::max<std::size_t>(samples, 256));
 }
 
+template <class Student, class Teacher>
+std::size_t widest(const Student& student, const Teacher& teacher) {
+  return std::max<std::size_t>(student.cols, teacher.cols);
+}
+
 /// The bytes that a batch needs, with room to begin at a cache line.
 template <class C>
 std::size_t batch_bytes(BatchMemory memory, std::size_t samples, std::size_t cols) {
@@ -41,9 +48,13 @@ std::size_t batch_bytes(BatchMemory memory, std::size_t samples, std::size_t col
 template <class C>
 class Batch {
  public:
-  Batch(std::size_t rows, std::size_t cols, BatchMemory memory, const RowOptions& options)
-      : executor(options.executor), panel_width(kernels::panel_cols(rows, cols)) {
-    for (std::size_t i = 0; i < rows; ++i) size += !options.weights || options.weights[i] != 0;
+  /// Of samples that do not count the losses and the gradient are set to 0.
+  template <class Call>
+  Batch(const Call& call, BatchMemory memory, const RowOptions& options) : executor(options.executor) {
+    const std::size_t rows = call.student.rows, cols = widest(call.student, call.teacher);
+    const SampleWeights row_weights(options.weights, rows);
+    row_weights.clear_ignored(call.grad, options.losses);
+    panel_width = panel_cols(rows, cols);
     detail::ScratchArrays arrays(memory_for(batch_bytes<C>(memory, rows, cols), options.workspace));
     squares_ = arrays.take<C>(0);
     for (std::size_t k = 0; k < memory.squares; ++k) arrays.take<C>(rows * rows);
@@ -56,19 +67,19 @@ class Batch {
     other_panel = arrays.take<C>(rows * panel_width);
     panel_means = arrays.take<double>(panel_width);
     index = arrays.take<std::size_t>(rows);
-    for (std::size_t i = 0, k = 0; i < rows; ++i) {
-      if (options.losses) options.losses[i] = 0;
-      if (options.weights && options.weights[i] == 0) continue;
-      weights[k] = options.weights ? static_cast<double>(options.weights[i]) : 1;
-      lane_weights[k] = static_cast<C>(weights[k]);
-      total_weight += weights[k];
-      losses[k] = 0;
-      index[k++] = i;
-    }
+    row_weights.for_each([&](std::size_t i, double weight) {
+      weights[size] = weight;
+      lane_weights[size] = static_cast<C>(weight);
+      losses[size] = 0;
+      index[size++] = i;
+    });
+    total_weight = row_weights.total();
   }
 
   C* square(std::size_t k) const { return squares_ + k * (detail::bytes_of<C>(size * size) / sizeof(C)); }
   double* vector(std::size_t k) const { return vectors_ + k * (detail::bytes_of<double>(size) / sizeof(double)); }
+  /// The memory of vector k, for numbers of the squares' type, which is no larger.
+  C* lane_vector(std::size_t k) const { return reinterpret_cast<C*>(vector(k)); }
 
   template <class Body>
   void for_each(const Body& body) const {
@@ -113,51 +124,28 @@ class Batch {
   double* vectors_;
 };
 
-/// A call on a batch, checked.
-template <class S, class T, class G>
-struct BatchCall {
-  MatrixView<S> student;
-  MatrixView<T> teacher;
-  GradientTarget<MatrixView<G>> grad;
-
-  std::size_t widest() const { return std::max<std::size_t>(student.cols, teacher.cols); }
-  bool wants_gradient() const { return grad.view.data != nullptr; }
-  /// Samples that do not count have no gradient.
-  void clear_ignored(const RowOptions& options) const {
-    for (std::size_t i = 0; i < student.rows; ++i) {
-      if (wants_gradient() && !grad.accumulate && options.weights && options.weights[i] == 0) fill_row(grad.view, i, 0);
-    }
-  }
-};
-
 /// The bytes of workspace of a loss that keeps `memory` in C, for matrices of these shapes.
 template <class C, class Student, class Teacher>
 std::size_t workspace_size(BatchMemory memory, const Student& student_matrix, const Teacher& teacher_matrix) {
   const auto student = as_matrix(student_matrix);
   const auto teacher = as_matrix(teacher_matrix);
-  return batch_bytes<C>(memory, student.rows, std::max<std::size_t>(student.cols, teacher.cols));
+  return batch_bytes<C>(memory, student.rows, widest(student, teacher));
 }
 
 template <class C, class Student, class Teacher, class Grad>
 auto checked_batch(const char* who, double weight, BatchMemory memory, const Student& student_matrix,
                    const Teacher& teacher_matrix, Grad&& gradient, const RowOptions& options) {
-  const auto student = detail::read_only(as_matrix(student_matrix));
-  const auto teacher = detail::read_only(as_matrix(teacher_matrix));
-  detail::require_finite(who, "weight", weight);
-  detail::require_view(who, "student", student);
-  detail::require_view(who, "teacher", teacher);
-  if (teacher.rows != student.rows) {
-    detail::fail(who, "teacher has ", teacher.rows, " rows, student has ", student.rows);
-  }
-  const auto grad = detail::checked_gradient(who, student, gradient, teacher);
-  detail::require_weights(who, options.weights, student.rows);
-  const std::size_t needed = workspace_size<C>(memory, student, teacher);
+  const auto call =
+      detail::checked_pair(who, weight, as_matrix(student_matrix), as_matrix(teacher_matrix), gradient, options.weights,
+                           [&](const auto& student, const auto& teacher) {
+                             if (teacher.rows == student.rows) return;
+                             detail::fail(who, "teacher has ", teacher.rows, " rows, student has ", student.rows);
+                           });
+  const std::size_t needed = workspace_size<C>(memory, call.student, call.teacher);
   if (options.workspace.data && options.workspace.bytes < needed) {
     detail::fail(who, "workspace has ", options.workspace.bytes, " bytes, expected at least ", needed);
   }
-  using S = std::remove_pointer_t<decltype(student.data)>;
-  using T = std::remove_pointer_t<decltype(teacher.data)>;
-  return BatchCall<S, T, std::remove_const_t<S>>{student, teacher, grad};
+  return call;
 }
 
 /// What numbers of two matrices are computed in.

@@ -42,6 +42,25 @@ const double* inverse_lengths(const Batch<C>& batch, const MatrixView<T>& matrix
   return out;
 }
 
+/// The rows at unit length, with `normalize`, which the [size] numbers at `memory` are for; else centred or as they are.
+template <class C, class T>
+BatchRows<T> batch_rows(const Batch<C>& batch, const MatrixView<T>& matrix, bool normalize, double* memory,
+                        bool centred = false) {
+  if (normalize) return {matrix, inverse_lengths(batch, matrix, memory)};
+  return {matrix, nullptr, centred};
+}
+
+/// out_i = sum_j a_ij b_ij of two matrices of pairs
+template <class C>
+const double* row_products(const Batch<C>& batch, const C* a, const C* b, double* out) {
+  const std::size_t n = batch.size;
+  batch.for_each([&](std::size_t i) {
+    out[i] = 0;
+    for (std::size_t j = 0; j < n; ++j) out[i] += static_cast<double>(a[i * n + j]) * static_cast<double>(b[i * n + j]);
+  });
+  return out;
+}
+
 /// Copies `count` columns of the rows that count, from `begin` on.
 template <class C, class T>
 void pack_panel(const Batch<C>& batch, const BatchRows<T>& rows, std::size_t begin, std::size_t count, C* panel) {
@@ -71,20 +90,17 @@ void pack_panel(const Batch<C>& batch, const BatchRows<T>& rows, std::size_t beg
   });
 }
 
-template <class C>
-using Panel = Eigen::Map<const RowMajor<C>, 0, Eigen::OuterStride<>>;
-
 /// These columns of the rows that count: the caller's memory if it holds just them, else a copy in `memory`.
 template <class C, class T>
-Panel<C> panel_of(const Batch<C>& batch, const BatchRows<T>& rows, std::size_t begin, std::size_t count, C* memory) {
+StridedMap<const C> panel_of(const Batch<C>& batch, const BatchRows<T>& rows, std::size_t begin, std::size_t count,
+                             C* memory) {
   if constexpr (std::is_same_v<std::remove_const_t<T>, C>) {
     if (batch.size == rows.matrix.rows && !rows.inverse_lengths && !rows.centred) {
-      return {rows.matrix.data + begin, eigen_index(batch.size), eigen_index(count),
-              Eigen::OuterStride<>(eigen_index(rows.matrix.row_stride))};
+      return eigen_map<const C>(rows.matrix.data + begin, batch.size, count, rows.matrix.row_stride);
     }
   }
   pack_panel(batch, rows, begin, count, memory);
-  return {memory, eigen_index(batch.size), eigen_index(count), Eigen::OuterStride<>(eigen_index(count))};
+  return eigen_map<const C>(memory, batch.size, count, count);
 }
 
 /// Calls body(begin, count) for the panels of `cols` columns.

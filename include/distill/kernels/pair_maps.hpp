@@ -13,7 +13,6 @@
 #include <distill/kernels/lanes.hpp>
 #include <distill/kernels/pair_rows.hpp>
 #include <distill/kernels/pooling.hpp>
-#include <distill/kernels/rows.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {
@@ -34,7 +33,7 @@ Neighbours neighbours_of(const First& first, const Rest&... rest) {
   return channels ? Neighbours::channels : Neighbours::neither;
 }
 
-/// As pair_rows, over all of sample i; NaN, and so is the gradient, if a number is not finite. terms.of_channel(c) are
+/// As pair_rows, over all of sample i; NaN, with a gradient yet to be filled, if a number is not finite. terms.of_channel(c) are
 /// the terms of a row of one channel's positions, terms.of_channels() of a row of one position's channels.
 template <class L, class Terms, class S, class T, class G>
 double pair_maps(const Terms& terms, const FeatureMapView<S>& student, const FeatureMapView<T>& teacher,
@@ -66,9 +65,7 @@ double pair_maps(const Terms& terms, const FeatureMapView<S>& student, const Fea
             [&](std::size_t) { return terms.of_channel(c); }, rows_from(c, s.positions(), 1, position_stride), factor);
       }
   }
-  if (std::isfinite(total)) return static_cast<double>(total);
-  if (grad.data) fill_row(target.view, i, std::numeric_limits<float>::quiet_NaN());
-  return std::numeric_limits<double>::quiet_NaN();
+  return std::isfinite(total) ? static_cast<double>(total) : std::numeric_limits<double>::quiet_NaN();
 }
 
 }  // namespace kernels

@@ -14,34 +14,12 @@
 #include <distill/kernels/feature_row.hpp>
 #include <distill/kernels/lanes.hpp>
 #include <distill/kernels/memory.hpp>
+#include <distill/kernels/rows.hpp>
 #include <distill/kernels/sum_row.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {
 namespace kernels {
-
-/// A sample of weight w counts as w samples; one of weight 0 is not read.
-class SampleWeights {
- public:
-  SampleWeights(const float* weights, std::size_t samples) : weights_(weights), samples_(samples) {
-    for_each([&](std::size_t, double w) { total_ += w; });
-  }
-  double operator()(std::size_t i) const { return weights_ ? static_cast<double>(weights_[i]) : 1; }
-  double total() const { return total_; }
-
-  /// Calls body(i, weight) for each sample that counts.
-  template <class Body>
-  void for_each(const Body& body) const {
-    for (std::size_t i = 0; i < samples_; ++i) {
-      if (const double w = (*this)(i); w != 0) body(i, w);
-    }
-  }
-
- private:
-  const float* weights_;  // or null: all 1
-  std::size_t samples_;
-  double total_ = 0;
-};
 
 /// A channel less its mean over samples and positions, of n positions a sample.
 template <class L, class Stored>

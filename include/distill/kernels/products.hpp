@@ -4,6 +4,7 @@
 #include <Eigen/Core>
 
 #include <cstddef>
+#include <type_traits>
 
 #include <distill/core/version.hpp>
 
@@ -24,7 +25,18 @@ Eigen::Map<RowMajor<C>> eigen_map(C* data, std::size_t rows, std::size_t cols) {
   return {data, eigen_index(rows), eigen_index(cols)};
 }
 
-/// The same with the lower triangle's numbers in the upper one.
+template <class C>
+using StridedMap =
+    Eigen::Map<std::conditional_t<std::is_const_v<C>, const RowMajor<std::remove_const_t<C>>, RowMajor<C>>, 0,
+               Eigen::OuterStride<>>;
+
+/// The same, with rows that lie `row_stride` numbers apart.
+template <class C>
+StridedMap<C> eigen_map(C* data, std::size_t rows, std::size_t cols, std::size_t row_stride) {
+  return {data, eigen_index(rows), eigen_index(cols), Eigen::OuterStride<>(eigen_index(row_stride))};
+}
+
+/// The square with the lower triangle's numbers in the upper one.
 template <class C>
 void mirror_lower(C* square, std::size_t n) {
   constexpr std::size_t block = 32;  // of which two fit into the L1 cache

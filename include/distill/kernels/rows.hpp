@@ -2,7 +2,9 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
+#include <limits>
 #include <type_traits>
 
 #include <distill/core/gradient.hpp>
@@ -42,6 +44,39 @@ template <class Loss>
 double soft_scale(const Loss& loss) {
   return loss.scale_by_temperature_squared ? loss.temperature * loss.temperature : 1;
 }
+
+/// The weights of a batch whose samples depend on one another: a sample of weight w counts as w samples; one of weight 0
+/// is not read.
+class SampleWeights {
+ public:
+  SampleWeights(const float* weights, std::size_t samples) : weights_(weights), samples_(samples) {
+    for_each([&](std::size_t, double w) { total_ += w; });
+  }
+  double operator()(std::size_t i) const { return weights_ ? static_cast<double>(weights_[i]) : 1; }
+  double total() const { return total_; }
+
+  /// Calls body(i, weight) for each sample that counts.
+  template <class Body>
+  void for_each(const Body& body) const {
+    for (std::size_t i = 0; i < samples_; ++i) {
+      if (const double w = (*this)(i); w != 0) body(i, w);
+    }
+  }
+
+  /// Sets losses, if there are any, and the gradient of what does not count to 0.
+  template <class View>
+  void clear_ignored(const GradientTarget<View>& grad, double* losses) const {
+    for (std::size_t i = 0; i < samples_; ++i) {
+      if (losses) losses[i] = 0;
+      if ((*this)(i) == 0 && grad.view.data && !grad.accumulate) fill_row(grad.view, i, 0);
+    }
+  }
+
+ private:
+  const float* weights_;  // or null: all 1
+  std::size_t samples_;
+  double total_ = 0;
+};
 
 /// What the reduction needs to know about a loss's rows.
 struct RowSizes {
@@ -88,6 +123,20 @@ double reduce_rows(RowSizes sizes, const GradientTarget<View>& grad, const RowOp
     }
   }
   return weight * total / divisor;
+}
+
+/// The same for samples of feature maps: one whose loss is NaN gets a gradient of NaN.
+template <class T, class G, class SampleLoss>
+double reduce_maps(const FeatureMapView<T>& student, std::size_t terms, const GradientTarget<FeatureMapView<G>>& grad,
+                   const RowOptions& options, Reduction reduction, double weight, const SampleLoss& sample_loss) {
+  return reduce_rows(
+      {student.batch, student.channels * student.positions(), terms}, grad, options, reduction, weight,
+      [](std::size_t) { return false; },
+      [&](std::size_t i, double factor) {
+        const double loss = sample_loss(i, factor);
+        if (std::isnan(loss) && grad.view.data) fill_row(grad.view, i, std::numeric_limits<float>::quiet_NaN());
+        return loss;
+      });
 }
 
 }  // namespace kernels

@@ -42,17 +42,11 @@ double reduce_soft_batch(const Loss& loss, const detail::TeacherCall<S, T, G>& c
                          const WorkSize& work_size, const BatchLoss& batch_loss) {
   using C = typename L::Scalar;
   const std::size_t rows = call.student.rows, cols = call.student.cols;
-  const auto row_weight = [&](std::size_t i) -> double {
-    return options.weights ? static_cast<double>(options.weights[i]) : 1;
-  };
+  const SampleWeights row_weights(options.weights, rows);
+  const double total_weight = row_weights.total();
   std::size_t live = 0;
-  double total_weight = 0;
-  for (std::size_t i = 0; i < rows; ++i) {
-    total_weight += row_weight(i);
-    live += row_weight(i) != 0;
-    if (options.losses) options.losses[i] = 0;
-    if (row_weight(i) == 0 && call.grad.view.data && !call.grad.accumulate) fill_row(call.grad.view, i, 0);
-  }
+  row_weights.for_each([&](std::size_t, double) { ++live; });
+  row_weights.clear_ignored(call.grad, options.losses);
   if (live == 0) return 0;
 
   const bool wants_gradient = call.grad.view.data != nullptr;
@@ -70,12 +64,12 @@ double reduce_soft_batch(const Loss& loss, const detail::TeacherCall<S, T, G>& c
   std::size_t* const index = arrays.take<std::size_t>(live);
   TransformRow<L>* const transforms = arrays.take<TransformRow<L>>(live);
   double* const work = arrays.take<double>(work_size(live));
-  for (std::size_t i = 0, k = 0; i < rows; ++i) {
-    if (row_weight(i) == 0) continue;
-    weights[k] = row_weight(i);
-    losses[k] = 0;
-    index[k++] = i;
-  }
+  std::size_t next = 0;
+  row_weights.for_each([&](std::size_t i, double weight) {
+    weights[next] = weight;
+    losses[next] = 0;
+    index[next++] = i;
+  });
   for_each_row(live, cols, options.executor, [&](std::size_t k) {
     transforms[k] = TransformRow<L>(loss.logits, true);
     transforms[k].forward(call.student.row(index[k]), cols, z + k * cols);

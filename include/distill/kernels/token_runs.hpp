@@ -64,23 +64,19 @@ class TokenRuns {
   std::size_t count_ = 0;
 };
 
-/// As reduce_rows, for samples that differ in how many terms they have: Reduction::per_element divides by the weighted
+/// As reduce_maps, for samples that differ in how many terms they have: Reduction::per_element divides by the weighted
 /// sum of terms(i).
-template <class View, class Terms, class SampleLoss>
-double reduce_samples(std::size_t batch, std::size_t elements, const GradientTarget<View>& grad,
-                      const RowOptions& options, Reduction reduction, double weight, const Terms& terms,
-                      const SampleLoss& sample_loss) {
+template <class T, class G, class Terms, class SampleLoss>
+double reduce_sequences(const FeatureMapView<T>& student, const Terms& terms,
+                        const GradientTarget<FeatureMapView<G>>& grad, const RowOptions& options, Reduction reduction,
+                        double weight, const SampleLoss& sample_loss) {
   if (reduction == Reduction::per_element) {
     double divisor = 0;
-    for (std::size_t i = 0; i < batch; ++i) {
-      const double w = options.weights ? static_cast<double>(options.weights[i]) : 1;
-      if (w != 0) divisor += w * terms(i);
-    }
+    SampleWeights(options.weights, student.batch).for_each([&](std::size_t i, double w) { divisor += w * terms(i); });
     if (divisor != 0) weight /= divisor;
     reduction = Reduction::sum;
   }
-  return reduce_rows(
-      {batch, elements, 1}, grad, options, reduction, weight, [](std::size_t) { return false; }, sample_loss);
+  return reduce_maps(student, 1, grad, options, reduction, weight, sample_loss);
 }
 
 }  // namespace kernels

@@ -14,8 +14,8 @@
 #include <distill/core/scratch.hpp>
 #include <distill/core/version.hpp>
 #include <distill/core/views.hpp>
+#include <distill/kernels/channels.hpp>
 #include <distill/kernels/lanes.hpp>
-#include <distill/kernels/pooling.hpp>
 #include <distill/kernels/products.hpp>
 #include <distill/kernels/rows.hpp>
 #include <distill/kernels/similarity.hpp>
@@ -42,8 +42,8 @@ inline namespace DISTILL_ABI {
 /// Throws      std::invalid_argument on weight, batches or channels that differ, 0 channels or positions, null, strides
 ///             that make elements coincide, memory that overlaps, a sample weight that is negative or not finite;
 ///             before anything is written
-/// Cost        three products a sample by Eigen (which may allocate for its blocking), channels^2 * positions
-///             multiplications each; scratch a thread: two matrices channels x channels, and the sample's maps twice
+/// Cost        three products a sample by Eigen (which may allocate for its blocking), 2 channels^2 positions
+///             multiplications in all; scratch a thread: two matrices channels x channels, and the sample's maps twice
 /// Conventions torchdistill divides by channels times the square of the batch: weight = channels / batch
 /// Paper       Liu et al.: Exploring Inter-Channel Correlation for Diversity-preserved Knowledge Distillation, 2021
 ///             (arXiv:2202.03680)
@@ -60,23 +60,14 @@ struct ChannelGram {
   double operator()(const Student& student_maps, const Teacher& teacher_maps, Grad&& gradient,
                     const RowOptions& options = {}) const {
     constexpr const char* who = "ChannelGram";
-    const auto student = detail::read_only(as_feature_map(student_maps));
-    const auto teacher = detail::read_only(as_feature_map(teacher_maps));
-    detail::require_finite(who, "weight", weight);
-    detail::require_view(who, "student", student);
-    detail::require_view(who, "teacher", teacher);
-    if (teacher.batch != student.batch) {
-      detail::fail(who, "teacher has a batch of ", teacher.batch, ", student of ", student.batch);
-    }
-    if (teacher.channels != student.channels) {
-      detail::fail(who, "teacher has ", teacher.channels, " channels, student has ", student.channels);
-    }
-    const auto grad = detail::checked_gradient(who, student, gradient, teacher);
-    detail::require_weights(who, options.weights, student.batch);
-    return kernels::reduce_rows(
-        {student.batch, student.channels * student.positions(), student.channels * student.channels}, grad, options,
-        reduction, weight, [](std::size_t) { return false; },
-        [&](std::size_t n, double factor) { return sample_loss(student, teacher, grad, n, factor); });
+    const auto call = detail::checked_pair(who, weight, as_feature_map(student_maps), as_feature_map(teacher_maps),
+                                           gradient, options.weights, [&](const auto& student, const auto& teacher) {
+                                             detail::require_same_batch(who, "teacher", teacher, "student", student);
+                                             detail::require_same_channels(who, "teacher", teacher, "student", student);
+                                           });
+    return kernels::reduce_maps(
+        call.student, call.student.channels * call.student.channels, call.grad, options, reduction, weight,
+        [&](std::size_t n, double factor) { return sample_loss(call.student, call.teacher, call.grad, n, factor); });
   }
 
  private:
@@ -93,8 +84,8 @@ struct ChannelGram {
     C* const t = arrays.take<C>(channels * channels);
     C* const maps = arrays.take<C>(channels * most);
     C* const products = arrays.take<C>(channels * most);
-    gram(kernels::sample_maps<const T>(teacher, n), maps, t);
-    gram(kernels::sample_maps<const S>(student, n), maps, s);
+    gram(teacher, n, maps, t);
+    gram(student, n, maps, s);
     const bool wants_gradient = grad.view.data != nullptr;
     double loss = 0;
     for (std::size_t a = 0; a < channels; ++a) {
@@ -102,30 +93,19 @@ struct ChannelGram {
           s + a * channels, t + a * channels, channels, nullptr, factor, wants_gradient);
     }
     if (!wants_gradient) return loss;
-    if (!std::isfinite(loss)) {
-      kernels::fill_row(grad.view, n, std::numeric_limits<float>::quiet_NaN());
-      return std::numeric_limits<double>::quiet_NaN();
-    }
+    if (!std::isfinite(loss)) return std::numeric_limits<double>::quiet_NaN();
     kernels::add_transpose(s, channels);
     kernels::eigen_map(products, channels, positions).noalias() =
         kernels::eigen_map(s, channels, channels) * kernels::eigen_map(maps, channels, positions);
-    const auto out = kernels::sample_maps<G>(grad.view, n);
-    for (std::size_t c = 0; c < channels; ++c) {
-      for (std::size_t p = 0; p < positions; ++p) {
-        const C old = grad.accumulate ? detail::load_scalar<C>(out.at(c, p)) : C(0);
-        detail::store_scalar(out.at(c, p), old + products[c * positions + p]);
-      }
-    }
+    kernels::scatter_channels(products, positions, grad, n, 0, channels);
     return loss;
   }
 
-  /// Copies the sample to `maps`, channels x positions, and multiplies its channels.
+  /// Copies sample n to `maps`, channels x positions, and multiplies its channels.
   template <class C, class T>
-  static void gram(const kernels::SampleMaps<T>& sample, C* maps, C* square) {
-    const std::size_t channels = sample.channels, positions = sample.positions();
-    for (std::size_t c = 0; c < channels; ++c) {
-      for (std::size_t p = 0; p < positions; ++p) maps[c * positions + p] = detail::load_scalar<C>(sample.at(c, p));
-    }
+  static void gram(const FeatureMapView<T>& view, std::size_t n, C* maps, C* square) {
+    const std::size_t channels = view.channels, positions = view.positions();
+    kernels::gather_channels(view, n, 0, channels, maps, positions);
     auto products = kernels::eigen_map(square, channels, channels);
     products.setZero();
     products.template selfadjointView<Eigen::Lower>().rankUpdate(kernels::eigen_map(maps, channels, positions));

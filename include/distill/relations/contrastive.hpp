@@ -76,15 +76,10 @@ struct Contrastive {
 
   template <class C, class Call>
   double compute(const Call& call, const RowOptions& options) const {
-    call.clear_ignored(options);
-    const kernels::Batch<C> batch(call.student.rows, call.widest(), memory, options);
+    const kernels::Batch<C> batch(call, memory, options);
     if (batch.size == 0) return 0;
-    kernels::BatchRows student{call.student};
-    kernels::BatchRows teacher{call.teacher};
-    if (normalize) {
-      student.inverse_lengths = kernels::inverse_lengths(batch, call.student, batch.vector(0));
-      teacher.inverse_lengths = kernels::inverse_lengths(batch, call.teacher, batch.vector(1));
-    }
+    const auto student = kernels::batch_rows(batch, call.student, normalize, batch.vector(0));
+    const auto teacher = kernels::batch_rows(batch, call.teacher, normalize, batch.vector(1));
     C* const products = batch.square(0);
     kernels::cross_products(batch, student, teacher, products);
     const double factor = batch.factor(weight, reduction == Reduction::per_element ? Reduction::mean : reduction, 1);

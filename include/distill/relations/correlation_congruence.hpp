@@ -108,15 +108,10 @@ struct CorrelationCongruence {
 
   template <class C, class Call>
   double compute(const Call& call, const RowOptions& options) const {
-    call.clear_ignored(options);
-    const kernels::Batch<C> batch(call.student.rows, call.widest(), memory, options);
+    const kernels::Batch<C> batch(call, memory, options);
     if (batch.size == 0) return 0;
-    kernels::BatchRows student{call.student};
-    kernels::BatchRows teacher{call.teacher};
-    if (normalize) {
-      student.inverse_lengths = kernels::inverse_lengths(batch, call.student, batch.vector(0));
-      teacher.inverse_lengths = kernels::inverse_lengths(batch, call.teacher, batch.vector(1));
-    }
+    const auto student = kernels::batch_rows(batch, call.student, normalize, batch.vector(0));
+    const auto teacher = kernels::batch_rows(batch, call.teacher, normalize, batch.vector(1));
     C *const s = batch.square(0), *const t = batch.square(1);
     kernels::gram(batch, student, s);
     kernels::gram(batch, teacher, t);
@@ -140,15 +135,13 @@ struct CorrelationCongruence {
     }
     if (!std::isfinite(sum)) sum = slope = std::numeric_limits<double>::quiet_NaN();
     if (call.wants_gradient()) {
-      double* const dots = batch.vector(2);
       batch.for_each([&](std::size_t i) {
-        dots[i] = 0;
         for (std::size_t j = 0; j < n; ++j) {
           const double m = 2 * factor * slope * batch.weights[i] * batch.weights[j];
           t[i * n + j] = static_cast<C>(m * static_cast<double>(t[i * n + j]));
-          dots[i] += static_cast<double>(t[i * n + j]) * static_cast<double>(s[i * n + j]);
         }
       });
+      const double* const dots = kernels::row_products(batch, t, s, batch.vector(2));
       kernels::put_products<kernels::Lanes<C, kernels::DefaultArch>>(batch, t, student, student, dots, call.grad);
     }
     return factor * sum;

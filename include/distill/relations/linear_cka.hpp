@@ -67,8 +67,7 @@ struct LinearCka {
 
   template <class C, class Call>
   double compute(const Call& call, const RowOptions& options) const {
-    call.clear_ignored(options);
-    const kernels::Batch<C> batch(call.student.rows, call.widest(), memory, options);
+    const kernels::Batch<C> batch(call, memory, options);
     if (batch.size == 0) return 0;
     const kernels::BatchRows student{call.student, nullptr, true};
     C *const s = batch.square(0), *const t = batch.square(1);

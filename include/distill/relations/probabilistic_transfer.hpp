@@ -73,11 +73,10 @@ struct ProbabilisticTransfer {
 
   template <class C, class Call>
   double compute(const Call& call, const RowOptions& options) const {
-    call.clear_ignored(options);
-    const kernels::Batch<C> batch(call.student.rows, call.widest(), memory, options);
+    const kernels::Batch<C> batch(call, memory, options);
     if (batch.size == 0) return 0;
-    const kernels::BatchRows student{call.student, kernels::inverse_lengths(batch, call.student, batch.vector(0))};
-    const kernels::BatchRows teacher{call.teacher, kernels::inverse_lengths(batch, call.teacher, batch.vector(1))};
+    const auto student = kernels::batch_rows(batch, call.student, true, batch.vector(0));
+    const auto teacher = kernels::batch_rows(batch, call.teacher, true, batch.vector(1));
     C *const s = batch.square(0), *const t = batch.square(1);
     kernels::gram(batch, student, s);
     kernels::gram(batch, teacher, t);
@@ -107,13 +106,7 @@ struct ProbabilisticTransfer {
     });
     if (call.wants_gradient()) {
       kernels::add_transpose(t, n);
-      double* const dots = batch.vector(2);
-      batch.for_each([&](std::size_t i) {
-        dots[i] = 0;
-        for (std::size_t j = 0; j < n; ++j) {
-          dots[i] += static_cast<double>(t[i * n + j]) * static_cast<double>(s[i * n + j]);
-        }
-      });
+      const double* const dots = kernels::row_products(batch, t, s, batch.vector(2));
       kernels::put_products<kernels::Lanes<C, kernels::DefaultArch>>(batch, t, student, student, dots, call.grad);
     }
     return factor * batch.sum_losses(options);

@@ -68,15 +68,10 @@ struct RelationalAngle {
 
   template <class Call>
   double compute(const Call& call, const RowOptions& options) const {
-    call.clear_ignored(options);
-    const kernels::Batch<double> batch(call.student.rows, call.widest(), memory, options);
+    const kernels::Batch<double> batch(call, memory, options);
     if (batch.size == 0) return 0;
-    kernels::BatchRows student{call.student, nullptr, !normalize};
-    kernels::BatchRows teacher{call.teacher, nullptr, !normalize};
-    if (normalize) {
-      student.inverse_lengths = kernels::inverse_lengths(batch, call.student, batch.vector(0));
-      teacher.inverse_lengths = kernels::inverse_lengths(batch, call.teacher, batch.vector(1));
-    }
+    const auto student = kernels::batch_rows(batch, call.student, normalize, batch.vector(0), true);
+    const auto teacher = kernels::batch_rows(batch, call.teacher, normalize, batch.vector(1), true);
     const Triangles s = triangles(batch, student, batch.square(0), batch.square(1));
     const Triangles t = triangles(batch, teacher, batch.square(2), batch.square(3));
     const double factor = batch.factor(weight, reduction, 3);
@@ -112,7 +107,6 @@ struct RelationalAngle {
       batch.losses[i] = loss;
     });
     if (wants_gradient) {
-      double* const dots = batch.vector(3);
       batch.for_each([&](std::size_t i) {
         double* const row = coefficients + i * n;
         double sum = 0;
@@ -121,9 +115,8 @@ struct RelationalAngle {
           sum += moved[j * n + i];
         }
         row[i] += sum;
-        dots[i] = 0;
-        for (std::size_t j = 0; j < n; ++j) dots[i] += row[j] * s.products[i * n + j];
       });
+      const double* const dots = kernels::row_products<double>(batch, coefficients, s.products, batch.vector(3));
       kernels::put_products<kernels::Lanes<double, kernels::DefaultArch>>(batch, coefficients, student, student, dots,
                                                                           call.grad);
     }

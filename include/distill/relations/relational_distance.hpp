@@ -32,7 +32,7 @@ inline namespace DISTILL_ABI {
 /// Ranges      weight finite; the loss is >= 0 times weight. Squared distances must be finite in the computed type
 /// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
 ///             exactly the student's memory. The teacher is a constant. A sample's loss is its row's share of the sum
-/// Gradient    with g_ij = w_i w_j (h'_ij - sum h' d / sum w w d) / mean(d): sum_j 2 g_ij (student_i - student_j) /
+/// Gradient    with g_ij = w_i w_j (h'_ij - sum w w h' d / sum w w d) / mean(d): sum_j 2 g_ij (student_i - student_j) /
 ///             d_ij; squared: 4 g_ij (student_i - student_j); with normalize it goes on through the lengths
 /// Divisor     Reduction::per_element, the default: (sum of w)^2; mean: the sum of w
 /// Exceptions  equal samples have distance 0 and no gradient from one another; samples that are all equal have
@@ -77,17 +77,12 @@ struct RelationalDistance {
   template <class C, class Call>
   double compute(const Call& call, const RowOptions& options) const {
     using L = kernels::Lanes<C, kernels::DefaultArch>;
-    call.clear_ignored(options);
-    const kernels::Batch<C> batch(call.student.rows, call.widest(), memory, options);
+    const kernels::Batch<C> batch(call, memory, options);
     if (batch.size == 0) return 0;
-    kernels::BatchRows student{call.student, nullptr, !normalize};
-    kernels::BatchRows teacher{call.teacher, nullptr, !normalize};
-    if (normalize) {
-      student.inverse_lengths = kernels::inverse_lengths(batch, call.student, batch.vector(0));
-      teacher.inverse_lengths = kernels::inverse_lengths(batch, call.teacher, batch.vector(1));
-    }
+    const auto student = kernels::batch_rows(batch, call.student, normalize, batch.vector(0), true);
+    const auto teacher = kernels::batch_rows(batch, call.teacher, normalize, batch.vector(1), true);
     C *const d = batch.square(0), *const t = batch.square(1);
-    C* const norms = reinterpret_cast<C*>(batch.vector(2));
+    C* const norms = batch.lane_vector(2);
     double* const row_sums = batch.vector(3);
     const std::size_t n = batch.size;
     const auto sum_rows = [&] {

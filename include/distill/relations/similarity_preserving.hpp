@@ -65,8 +65,7 @@ struct SimilarityPreserving {
   template <class C, class Call>
   double compute(const Call& call, const RowOptions& options) const {
     using L = kernels::Lanes<C, kernels::DefaultArch>;
-    call.clear_ignored(options);
-    const kernels::Batch<C> batch(call.student.rows, call.widest(), memory, options);
+    const kernels::Batch<C> batch(call, memory, options);
     if (batch.size == 0) return 0;
     const kernels::BatchRows student{call.student};
     C *const s = batch.square(0), *const t = batch.square(1);
