@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "support/golden_maps.hpp"
 #include "support/relation_loss.hpp"
 
 namespace {
@@ -54,23 +55,12 @@ TEST_CASE("ChannelGram: value and gradient are the formula's, with every option"
 }
 
 TEST_CASE("ChannelGram: golden vectors") {
-  for (const auto& golden : support::golden_cases("ickd.torchdistill")) {
-    CAPTURE(golden.at("name").get<std::string>());
-    const auto maps = [&](const char* name, std::vector<double>& data) {
-      const auto& array = golden.at("inputs").at(name);
-      data = support::GoldenArray(array).data;
-      const auto shape = array.at("shape").get<std::vector<std::size_t>>();
-      return FeatureMapView<double>{data.data(), shape[0], shape[1], shape[2], shape[3]};
+  support::check_golden_maps("ickd.torchdistill", [](const auto&) {
+    return [](const auto& student, const auto& teacher, const auto& grad) {
+      const double n = static_cast<double>(student.batch), c = static_cast<double>(student.channels);
+      return ChannelGram{.weight = c / n}(student, teacher, grad);
     };
-    std::vector<double> student_data, teacher_data;
-    const auto student = maps("student", student_data), teacher = maps("teacher", teacher_data);
-    std::vector<double> grad(student_data.size(), 42);
-    FeatureMapView<double> grad_maps = student;
-    grad_maps.data = grad.data();
-    const double n = static_cast<double>(student.batch), c = static_cast<double>(student.channels);
-    support::check_golden_loss(golden, ChannelGram{.weight = c / n}(student, teacher, grad_maps));
-    support::check_golden_gradient(golden, grad);
-  }
+  });
 }
 
 TEST_CASE("ChannelGram: channels that differ") {

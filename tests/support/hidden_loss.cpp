@@ -156,13 +156,6 @@ void check_answer(const HiddenLoss& loss, const Problem& problem, const Call& ca
   CHECK(static_cast<double>(worst) <= 1);
 }
 
-std::string name(Scalar scalar) {
-  return scalar == Scalar::float32   ? "float"
-         : scalar == Scalar::float64 ? "double"
-         : scalar == Scalar::half    ? "half"
-                                     : "bfloat16";
-}
-
 void check_values_and_gradients(const HiddenLoss& loss) {
   for (const Scalar scalar : loss.scalars) {
     CAPTURE(name(scalar));

@@ -71,13 +71,6 @@ Bounds bounds(Scalar scalar) {
   }
 }
 
-std::string name(Scalar scalar) {
-  return scalar == Scalar::float32   ? "float"
-         : scalar == Scalar::float64 ? "double"
-         : scalar == Scalar::half    ? "half"
-                                     : "bfloat16";
-}
-
 /// Compares all of an answer with the formula.
 void check_answer(const ScoreLoss& loss, const Problem& problem, const Call& call) {
   CAPTURE(name(problem.scalar));
@@ -302,6 +295,13 @@ void check_hostile(const ScoreLoss& loss) {
 }
 
 }  // namespace
+
+std::string name(Scalar scalar) {
+  return scalar == Scalar::float32   ? "float"
+         : scalar == Scalar::float64 ? "double"
+         : scalar == Scalar::half    ? "half"
+                                     : "bfloat16";
+}
 
 Problem make_problem(Scalar scalar, const std::vector<Row>& student, const std::vector<Row>& teacher,
                      const std::vector<int>& labels) {

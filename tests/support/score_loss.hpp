@@ -19,6 +19,8 @@ namespace support {
 enum class Scalar { float32, float64, half, bfloat16 };
 inline constexpr Scalar all_scalars[] = {Scalar::float64, Scalar::float32, Scalar::half, Scalar::bfloat16};
 
+std::string name(Scalar scalar);
+
 /// Scores, exact in the scalar type that they are for.
 struct Problem {
   Scalar scalar;
