@@ -1,5 +1,5 @@
 #include <distill/features/channel_wise.hpp>
-#include <support.hpp>
+#include <maps.hpp>
 
 namespace {
 
@@ -13,18 +13,10 @@ void shapes(benchmark::internal::Benchmark* b) {
 
 template <class T>
 void gradient(benchmark::State& state, bool channels_last, Precision precision) {
-  const auto n = static_cast<std::size_t>(state.range(0)), c = static_cast<std::size_t>(state.range(1));
-  const auto side = static_cast<std::size_t>(state.range(2));
-  bench::Batch<T> batch(n, c * side * side);
   ChannelWise loss;
   loss.temperature = 4;
   loss.precision = precision;
-  const auto maps = [&](auto* data) {
-    return channels_last ? nhwc(data, n, side, side, c) : FeatureMapView{data, n, c, side, side};
-  };
-  bench::run(state, batch.elements(), 3 * batch.elements() * sizeof(T), 2, [&] {
-    benchmark::DoNotOptimize(loss(maps(batch.student.data()), maps(batch.teacher.data()), maps(batch.grad.data())));
-  });
+  bench::map_gradient<T>(state, loss, channels_last, 2);
 }
 constexpr auto channel_wise = gradient<float>;
 BENCHMARK_CAPTURE(channel_wise, nchw, false, Precision::standard)->Apply(shapes);

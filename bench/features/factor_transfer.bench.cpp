@@ -14,9 +14,7 @@ void shapes(benchmark::internal::Benchmark* b) {
 void factor_transfer(benchmark::State& state, Factor factor, FactorDistance distance) {
   bench::Batch<float> batch(state);
   const std::size_t n = batch.elements(), channels = static_cast<std::size_t>(state.range(2));
-  const auto maps = [&](auto view) {
-    return FeatureMapView{view.data, batch.rows, channels, batch.cols / channels};
-  };
+  const auto maps = [&](auto view) { return FeatureMapView{view.data, batch.rows, channels, batch.cols / channels}; };
   FactorTransfer loss;
   loss.factor = factor;
   loss.distance = distance;

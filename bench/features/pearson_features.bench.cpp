@@ -1,33 +1,16 @@
 #include <distill/features/pearson_features.hpp>
-#include <support.hpp>
+#include <maps.hpp>
 
 namespace {
 
-using namespace distill;
-
-/// Maps of a detector's neck, of an image classifier, and of a batch that stays in cache.
-void shapes(benchmark::internal::Benchmark* b) {
-  b->ArgNames({"batch", "channels", "side"})->Args({4, 256, 64})->Args({64, 512, 7})->Args({4, 64, 28});
-  b->UseManualTime()->Unit(benchmark::kMicrosecond)->MinTime(0.5);
-}
-
 template <class T>
 void gradient(benchmark::State& state, bool channels_last) {
-  const auto n = static_cast<std::size_t>(state.range(0)), c = static_cast<std::size_t>(state.range(1));
-  const auto side = static_cast<std::size_t>(state.range(2));
-  bench::Batch<T> batch(n, c * side * side);
-  PearsonFeatures loss;
-  const auto maps = [&](auto* data) {
-    return channels_last ? nhwc(data, n, side, side, c) : FeatureMapView{data, n, c, side, side};
-  };
-  bench::run(state, batch.elements(), 3 * batch.elements() * sizeof(T), 0, [&] {
-    benchmark::DoNotOptimize(loss(maps(batch.student.data()), maps(batch.teacher.data()), maps(batch.grad.data())));
-  });
+  bench::map_gradient<T>(state, distill::PearsonFeatures{}, channels_last);
 }
 constexpr auto pearson_features = gradient<float>;
-BENCHMARK_CAPTURE(pearson_features, nchw, false)->Apply(shapes);
-BENCHMARK_CAPTURE(pearson_features, nhwc, true)->Apply(shapes);
-constexpr auto pearson_features_bfloat16 = gradient<bfloat16>;
-BENCHMARK_CAPTURE(pearson_features_bfloat16, nchw, false)->Apply(shapes);
+BENCHMARK_CAPTURE(pearson_features, nchw, false)->Apply(bench::map_shapes);
+BENCHMARK_CAPTURE(pearson_features, nhwc, true)->Apply(bench::map_shapes);
+constexpr auto pearson_features_bfloat16 = gradient<distill::bfloat16>;
+BENCHMARK_CAPTURE(pearson_features_bfloat16, nchw, false)->Apply(bench::map_shapes);
 
 }  // namespace

@@ -1,5 +1,5 @@
 #include <distill/features/projected.hpp>
-#include <support.hpp>
+#include <products.hpp>
 
 namespace {
 
@@ -8,7 +8,7 @@ using namespace distill;
 /// Value and all gradients, in units of the three products alone.
 void projected_squared(benchmark::State& state) {
   const auto rows = state.range(0), inputs = state.range(1), outputs = state.range(2);
-  using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+  using bench::Matrix;
   const Matrix student = Matrix::Random(rows, inputs), weights = Matrix::Random(outputs, inputs);
   const Matrix teacher = Matrix::Random(rows, outputs);
   const Eigen::VectorXf bias = Eigen::VectorXf::Random(outputs);
@@ -25,14 +25,7 @@ void projected_squared(benchmark::State& state) {
     benchmark::DoNotOptimize(
         loss(student, linear_projection(weights, bias), teacher, grad, linear_projection(grad_weights, grad_bias)));
   };
-  double seconds = 0, product_seconds = 0;
-  for (auto _ : state) {  // in turn, so that both meet the same machine
-    product_seconds += bench::fastest(products, 1);
-    const double t = bench::fastest(all, 1);
-    seconds += t;
-    state.SetIterationTime(t);
-  }
-  state.counters["time/products"] = seconds / product_seconds;
+  bench::beside_products(state, products, all);
 }
 BENCHMARK(projected_squared)
     ->ArgNames({"rows", "inputs", "outputs"})
