@@ -2,6 +2,7 @@
 #include <distill/features/feature_matching.hpp>
 #include <distill/features/neuron_selectivity.hpp>
 #include <distill/features/projected.hpp>
+#include <distill/features/variational_information.hpp>
 #include <distill/logits/cross_entropy.hpp>
 #include <distill/relations/contrastive.hpp>
 #include <distill/relations/correlation_congruence.hpp>
@@ -32,13 +33,38 @@ Loss of_hidden_units(const L& loss) {
 
 // The student's hidden units behind a layer that is trained along.
 template <class L>
+double projected_units(const L& loss, const Step& step) {
+  const auto& [weights, bias] = step.own.front();
+  auto& [weights_gradient, bias_gradient] = step.own_gradient.front();
+  return distill::Projected{loss}(step.student.features, distill::linear_projection(weights, bias),
+                                  step.teacher.features, step.gradient.features,
+                                  distill::linear_projection(weights_gradient, bias_gradient));
+}
+template <class L>
 Loss of_projected_units(const L& loss) {
-  return [projected = distill::Projected{loss}](const Step& step) {
-    const auto& [weights, bias] = step.own.front();
-    auto& [weights_gradient, bias_gradient] = step.own_gradient.front();
-    return of_labels(step) + projected(step.student.features, distill::linear_projection(weights, bias),
-                                       step.teacher.features, step.gradient.features,
-                                       distill::linear_projection(weights_gradient, bias_gradient));
+  return [=](const Step& step) { return of_labels(step) + projected_units(loss, step); };
+}
+
+// Of a layer, and a variance for each of its outputs, which is trained along.
+std::vector<Layer> make_projection_and_variances(const Network& student, const Network& teacher, Random& random) {
+  std::vector<Layer> own = make_projection(student, teacher, random);
+  own.push_back({Matrix{}, RowVector::Zero(own.front().bias.size())});
+  return own;
+}
+
+// Hidden units as maps without positions.
+template <class T>
+distill::FeatureMapView<T> as_maps_of_one(const distill::MatrixView<T>& units) {
+  return {units.data, units.rows, units.cols, 1, 1};
+}
+
+Loss of_projected_information(const distill::VariationalInformation& vid) {
+  return [=](const Step& step) {
+    const auto loss = [&](auto student, auto teacher, auto gradient, const auto& options) {
+      return vid(as_maps_of_one(student), as_maps_of_one(teacher), step.own[1].bias, as_maps_of_one(gradient),
+                 step.own_gradient[1].bias, options);
+    };
+    return of_labels(step) + projected_units(loss, step);
   };
 }
 
@@ -56,6 +82,8 @@ std::vector<Variant> hidden_variants(const Settings& settings) {
       // Weights as published, where there are such.
       {"features", "labels + features", of_projected_units(distill::FeatureMatching{.weight = settings.hint_weight}),
        make_projection},
+      {"vid", "labels + VID", of_projected_information(distill::VariationalInformation{}),
+       make_projection_and_variances},
       {"contrastive", "labels + contrastive", of_projected_units(distill::Contrastive{}), make_projection},
       {"nst", "labels + NST", of_channels(distill::NeuronSelectivity{.weight = 50}, settings.channels)},
       {"rkd-distance", "labels + distances", of_hidden_units(distill::RelationalDistance{.weight = 25})},

@@ -78,7 +78,7 @@ void define_options(CLI::App& app, Options& options) {
       "                   distances of the outputs themselves\n"
       "  standardised-kd, dkd, wsld, dist, multi-level, uld\n"
       "                   beside cross entropy with the labels; T and weights as published\n"
-      "  features, contrastive, nst, rkd-distance, rkd-angle, similarity, pkt, congruence, cka\n"
+      "  features, vid, contrastive, nst, rkd-distance, rkd-angle, similarity, pkt, congruence, cka\n"
       "                   hidden layers, beside cross entropy with the labels; weights as published\n"
       "KL compares the softmax of both at temperature T. The students of a seed start from the same weights, see the\n"
       "same mini-batches and take the same number of steps: only the loss differs.");

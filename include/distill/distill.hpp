@@ -14,6 +14,7 @@
 #include <distill/features/margin_relu.hpp>
 #include <distill/features/pearson_features.hpp>
 #include <distill/features/review.hpp>
+#include <distill/features/variational_information.hpp>
 #include <distill/logits/adaptive_kl.hpp>
 #include <distill/logits/alpha_divergence.hpp>
 #include <distill/logits/binary_kl.hpp>

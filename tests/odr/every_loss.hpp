@@ -93,6 +93,7 @@ bool every_loss_is_right() {
     is_right<S>("PearsonFeatures", [](auto s, auto t, auto, auto g) { return PearsonFeatures{}(maps(s), maps(t), maps(g)); }, 0.590820103699, 0.483164852),
     is_right<S>("MarginRelu", [](auto s, auto t, auto, auto g) { const S margin = S(-0.75); return MarginRelu{}(maps(s), maps(t), MatrixView<const S>{&margin, 1, 1}, maps(g)); }, 16, 41.75),
     is_right<S>("ActivationBoundary", [](auto s, auto t, auto, auto g) { return ActivationBoundary{}(s, t, g); }, 23.84375, 66.25),
+    is_right<S>("VariationalInformation", [](auto s, auto t, auto, auto g) { const S x = S(0.5); S gx; return VariationalInformation{}(maps(s), maps(t), MatrixView<const S>{&x, 1, 1}, maps(g), MatrixView<S>{&gx, 1, 1}); }, 0.558426775200, 1.452102027008),
     is_right<S>("Review", [](auto s, auto t, auto, auto g) { return Review{}(maps(s), maps(t), maps(g)); }, 0.674458006310, 2.493038627),
     is_right<S>("FactorTransfer", [](auto s, auto t, auto, auto g) { return FactorTransfer{}(maps(s), maps(t), maps(g)); }, 0.213764175113, 0.170888206257),
     is_right<S>("AttentionTransfer", [](auto s, auto t, auto, auto g) { return AttentionTransfer{}(maps(s), maps(t), maps(g)); }, 0.072376793275, 0.079514083667),

@@ -162,6 +162,15 @@ void require_no_overlap(const char* who, const char* grad_name, const FeatureMap
   require_no_overlap(who, grad_name, memory_rows(grad), name, memory_rows(input), in_place && same_layout);
 }
 
+/// One number for each channel.
+template <class T>
+void require_channel_row(const char* who, const char* name, const MatrixView<T>& row, std::size_t channels) {
+  require_view(who, name, row);
+  if (row.rows != 1 || row.cols != channels) {
+    fail(who, name, " is ", row.rows, " x ", row.cols, ", expected 1 x ", channels);
+  }
+}
+
 /// Compares values, not bit patterns: no unsigned label equals a negative `ignore_label`.
 template <class L>
 bool is_ignored(L label, std::int64_t ignore_label) {

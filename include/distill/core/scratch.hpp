@@ -96,7 +96,7 @@ inline void release_scratch() noexcept {
 inline std::size_t scratch_bytes() noexcept {
   const detail::Scratch& buffers = detail::scratch();
   return buffers.rows.size() + buffers.losses.size() + buffers.products.size() + buffers.inputs.size() +
-         buffers.classes.size();
+         buffers.classes.size() + buffers.batch.size();
 }
 
 }  // namespace DISTILL_ABI

@@ -116,10 +116,7 @@ struct MarginRelu {
  private:
   template <class M>
   static void require_margins(const char* who, const MatrixView<const M>& margins, std::size_t channels) {
-    detail::require_view(who, "margins", margins);
-    if (margins.rows != 1 || margins.cols != channels) {
-      detail::fail(who, "margins is ", margins.rows, " x ", margins.cols, ", expected 1 x ", channels);
-    }
+    detail::require_channel_row(who, "margins", margins, channels);
     for (std::size_t c = 0; c < channels; ++c) {
       const double margin = detail::load_scalar<double>(margins.data + c);
       if (!(margin <= 0)) detail::fail(who, "margins[", c, "] is ", margin, ", expected at most 0");

@@ -79,8 +79,7 @@ struct PearsonFeatures {
     weights.clear_ignored(grad, options.losses);
     if (weights.total() == 0) return 0;
 
-    double divisor = reduction == Reduction::sum ? 1 : weights.total();
-    if (reduction == Reduction::per_element) divisor *= static_cast<double>(channels * n);
+    const double divisor = kernels::reduction_divisor(reduction, weights.total(), channels * n);
     double* const losses = static_cast<double*>(detail::scratch().losses.reserve(batch * channels * sizeof(double)));
     kernels::for_each_channel<C>(
         student, teacher, grad, [&](std::size_t i) { return weights(i) != 0; }, options.executor,

@@ -78,6 +78,12 @@ class SampleWeights {
   double total_ = 0;
 };
 
+/// What a sum over rows is divided by; `terms` are those that Reduction::per_element counts in a row.
+inline double reduction_divisor(Reduction reduction, double total_weight, std::size_t terms) {
+  const double rows = reduction == Reduction::sum || total_weight == 0 ? 1 : total_weight;
+  return reduction == Reduction::per_element ? rows * static_cast<double>(terms) : rows;
+}
+
 /// What the reduction needs to know about a loss's rows.
 struct RowSizes {
   std::size_t rows;
@@ -95,10 +101,9 @@ double reduce_rows(RowSizes sizes, const GradientTarget<View>& grad, const RowOp
   const auto row_weight = [&](std::size_t i) -> double {
     return is_ignored(i) ? 0 : options.weights ? static_cast<double>(options.weights[i]) : 1;
   };
-  double divisor = 0;
-  for (std::size_t i = 0; i < rows; ++i) divisor += row_weight(i);
-  if (reduction == Reduction::sum || divisor == 0) divisor = 1;
-  if (reduction == Reduction::per_element) divisor *= static_cast<double>(sizes.terms);
+  double total_weight = 0;
+  for (std::size_t i = 0; i < rows; ++i) total_weight += row_weight(i);
+  const double divisor = reduction_divisor(reduction, total_weight, sizes.terms);
 
   const auto compute = [&](std::size_t i) -> double {
     const double w = row_weight(i);

@@ -1,0 +1,219 @@
+// What the student's features tell of the teacher's, by a Gaussian whose variances are learned along.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <type_traits>
+
+#include <distill/core/checks.hpp>
+#include <distill/core/gradient.hpp>
+#include <distill/core/options.hpp>
+#include <distill/core/scalar.hpp>
+#include <distill/core/scratch.hpp>
+#include <distill/core/version.hpp>
+#include <distill/core/views.hpp>
+#include <distill/kernels/channel_squares.hpp>
+#include <distill/kernels/lanes.hpp>
+#include <distill/kernels/memory.hpp>
+#include <distill/kernels/rows.hpp>
+#include <distill/kernels/sum_row.hpp>
+
+namespace distill {
+inline namespace DISTILL_ABI {
+
+namespace detail {
+
+/// v = ln(1 + e^x) + epsilon, and dv / dx.
+struct SoftplusVariance {
+  double value, slope;
+
+  SoftplusVariance(double x, double epsilon)
+      : value((x > 0 ? x : 0) + std::log1p(std::exp(-std::abs(x))) + epsilon), slope(1 / (1 + std::exp(-x))) {}
+};
+
+}  // namespace detail
+
+/// Variational information distillation: the negative logarithm of the teacher's features' density under a Gaussian
+/// with the student's as mean and a learned variance for each channel, which bounds their mutual information:
+///
+///     loss = weight / divisor * sum_i w_i sum_cp ((student_icp - teacher_icp)^2 / v_c + ln v_c) / 2
+///     v_c = ln(1 + exp(log_scale_c)) + epsilon                        over channels c, positions p
+///
+/// (without the constant ln(2 pi) / 2 of a density), with gradients for student and log_scale. For example
+///
+///     VariationalInformation vid;
+///     vid(student, teacher, log_scale, grad_student, grad_log_scale);
+///
+/// Shapes      student, teacher, grad_student: FeatureMapView of batch x channels x (height x width), of the same shape;
+///             their strides may differ. Features without positions are FeatureMapView{pointer, batch, width, 1, 1}.
+///             log_scale, grad_log_scale: one for each channel, a MatrixView of 1 row or anything contiguous with data()
+///             and size(). float, double, half or bfloat16, each of its own type, but a gradient has that of its
+///             argument. If student or teacher is double, all is computed in double, else in float
+/// Ranges      log_scale finite, epsilon >= 0 and finite, v_c at least 1.2e-38; weight finite. The loss may be negative
+/// Returns     the loss; grad_student and grad_log_scale (if passed, both) receive d loss / d student and
+///             d loss / d log_scale, or are added to with add_to(). grad_student may be exactly the student's memory.
+///             The teacher is a constant
+/// Gradient    student: weight * w_i / divisor * (student_icp - teacher_icp) / v_c
+///             log_scale: weight / divisor * sum_i w_i sum_p (1 / v_c - (student_icp - teacher_icp)^2 / v_c^2) / 2
+///             / (1 + exp(-log_scale_c))
+/// Divisor     Reduction::per_element, the default, is the mean over samples, channels and positions
+/// Exceptions  student and teacher equal: the gradient is 0 for the student; v_c shrinks towards epsilon. A sample with
+///             NaN or an infinity has a loss and gradient of NaN, and makes all of grad_log_scale NaN; one of weight 0 is
+///             not read. Differences whose squares overflow or vanish are computed in a wider type
+/// Throws      std::invalid_argument on a parameter out of range, shapes that differ, 0 channels or positions, null,
+///             strides that make elements coincide, memory that overlaps, a sample weight that is negative or not
+///             finite; before anything is written
+/// Cost        one read of student and teacher, one write of grad_student; scratch: batch x channels numbers of eight
+///             bytes with the gradient, else one row of channels
+/// Conventions the published code has epsilon = 1e-5 and the mean over all, as the defaults do, and starts from
+///             log_scale = ln(exp(v - epsilon) - 1) with v = 5
+/// Paper       Ahn, Hu, Damianou, Lawrence, Dai: Variational Information Distillation for Knowledge Transfer, 2019
+///             (arXiv:1904.05835). The student here is what a learned regressor made of its features
+struct VariationalInformation {
+  double epsilon = 1e-5;
+  double weight = 1;
+  Reduction reduction = Reduction::per_element;
+
+  template <class Student, class Teacher, class LogScale>
+  double operator()(const Student& student, const Teacher& teacher, const LogScale& log_scale,
+                    const RowOptions& options = {}) const {
+    return (*this)(student, teacher, log_scale, detail::NoGradient{}, detail::NoGradient{}, options);
+  }
+
+  template <class Student, class Teacher, class LogScale, class Grad, class GradLogScale>
+  double operator()(const Student& student_maps, const Teacher& teacher_maps, const LogScale& channel_log_scale,
+                    Grad&& grad_student, GradLogScale&& grad_log_scale, const RowOptions& options = {}) const {
+    constexpr const char* who = "VariationalInformation";
+    if (!(epsilon >= 0) || !std::isfinite(epsilon)) {
+      detail::fail(who, "epsilon is ", epsilon, ", expected a finite number of at least 0");
+    }
+    const auto log_scale = detail::read_only(detail::as_row(channel_log_scale));
+    const auto call =
+        detail::checked_pair(who, weight, as_feature_map(student_maps), as_feature_map(teacher_maps), grad_student,
+                             options.weights, [&](const auto& student, const auto& teacher) {
+                               detail::require_same_shape(who, "teacher", teacher, "student", student);
+                               require_log_scale(who, log_scale, student.channels);
+                             });
+    const auto parameters = checked_parameters(who, log_scale, grad_log_scale, call);
+    return compute(call.student, call.teacher, log_scale.data, call.grad, parameters, options);
+  }
+
+ private:
+  template <class P>
+  void require_log_scale(const char* who, const MatrixView<const P>& log_scale, std::size_t channels) const {
+    detail::require_channel_row(who, "log_scale", log_scale, channels);
+    constexpr double least = (std::numeric_limits<float>::min)();
+    for (std::size_t c = 0; c < channels; ++c) {
+      const double x = detail::load_scalar<double>(log_scale.data + c);
+      if (!std::isfinite(x)) detail::fail(who, "log_scale[", c, "] is ", x, ", expected a finite number");
+      const double variance = detail::SoftplusVariance(x, epsilon).value;
+      if (!(variance >= least)) {
+        detail::fail(who, "log_scale[", c, "] is ", x, ", which gives a variance of ", variance, ", expected at least ",
+                     least);
+      }
+    }
+  }
+
+  /// Where the gradient of log_scale goes, checked: of its shape, and clear of all else.
+  template <class P, class Grad, class Call>
+  static auto checked_parameters(const char* who, const MatrixView<const P>& log_scale, Grad&& grad, const Call& call) {
+    using Target = GradientTarget<MatrixView<P>>;
+    using G = std::decay_t<Grad>;
+    if constexpr (std::is_same_v<G, detail::NoGradient>) {
+      return Target{};
+    } else {
+      const auto target = [&] {
+        if constexpr (detail::is_gradient_target<G>::value) {
+          return grad;
+        } else {
+          const auto row = detail::as_row(grad);
+          return GradientTarget<std::remove_const_t<decltype(row)>>{row};
+        }
+      }();
+      static_assert(std::is_same_v<std::remove_const_t<decltype(target)>, Target>,
+                    "distill: grad_log_scale must be writable and of log_scale's scalar type");
+      const auto require_separate = [&](const char* name, const auto& row, const char* other, const auto& memory) {
+        detail::require_no_overlap(who, name, row, other, memory, false);
+      };
+      detail::require_channel_row(who, "grad_log_scale", target.view, log_scale.cols);
+      require_separate("grad_log_scale", target.view, "log_scale", log_scale);
+      require_separate("grad_log_scale", target.view, "student", detail::memory_rows(call.student));
+      require_separate("grad_log_scale", target.view, "teacher", detail::memory_rows(call.teacher));
+      if (call.wants_gradient()) {
+        const auto grad_student = detail::memory_rows(call.grad.view);
+        require_separate("grad", grad_student, "log_scale", log_scale);
+        require_separate("grad", grad_student, "grad_log_scale", target.view);
+      }
+      return target;
+    }
+  }
+
+  template <class S, class T, class P, class G>
+  double compute(const FeatureMapView<S>& student, const FeatureMapView<T>& teacher, const P* log_scale,
+                 const GradientTarget<FeatureMapView<G>>& grad, const GradientTarget<MatrixView<P>>& grad_log_scale,
+                 const RowOptions& options) const {
+    using N = detail::compute_t<S, T>;
+    using L = kernels::Lanes<N, kernels::DefaultArch>;
+    const std::size_t channels = student.channels, terms = channels * student.positions();
+    const double positions = static_cast<double>(student.positions());
+    const bool keeps_halves = grad_log_scale.view.data != nullptr;
+
+    detail::ScratchArrays arrays(detail::scratch().batch,
+                                 2 * detail::bytes_of<double>(channels) +
+                                     (keeps_halves ? detail::bytes_of<double>(student.batch * channels) : 0));
+    double* const inverse = arrays.take<double>(channels);  // of the variances
+    double* const sums = arrays.take<double>(channels);
+    double* const all_halves = keeps_halves ? arrays.take<double>(student.batch * channels) : nullptr;
+    double logs = 0;
+    for (std::size_t c = 0; c < channels; ++c) {
+      const double variance = detail::SoftplusVariance(detail::load_scalar<double>(log_scale + c), epsilon).value;
+      inverse[c] = 1 / variance;
+      logs += std::log(variance);
+    }
+
+    const double loss =
+        kernels::reduce_maps(student, terms, grad, options, reduction, weight, [&](std::size_t i, double factor) {
+          detail::ScratchArrays row(detail::scratch().rows,
+                                    detail::bytes_of<N>(channels) + detail::bytes_of<double>(channels));
+          N* const slopes = row.take<N>(channels);
+          double* const halves = all_halves ? all_halves + i * channels : row.take<double>(channels);
+          for (std::size_t c = 0; c < channels; ++c) slopes[c] = static_cast<N>(factor * inverse[c]);
+          kernels::half_squared_channels<L>(
+              kernels::SamplePair<G, std::remove_const_t<T>>{kernels::sample_maps<const S>(student, i),
+                                                             kernels::sample_maps<const T>(teacher, i),
+                                                             kernels::sample_maps<G>(grad.view, i), grad.accumulate},
+              slopes, halves);
+          using D = kernels::Lanes<double, kernels::DefaultArch>;
+          const double sum = positions * logs / 2 + kernels::sum_row<D>(channels, [&](std::size_t c) {
+                               return kernels::load_up_to<D>(halves + c, channels - c, 0) *
+                                      kernels::load_up_to<D>(inverse + c, channels - c, 0);
+                             });
+          if (std::isfinite(sum)) return sum;
+          constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+          std::fill(halves, halves + channels, nan);
+          return nan;
+        });
+
+    if (all_halves) {
+      const kernels::SampleWeights weights(options.weights, student.batch);
+      const double factor = weight / kernels::reduction_divisor(reduction, weights.total(), terms);
+      std::fill(sums, sums + channels, 0);
+      weights.for_each([&](std::size_t i, double w) {
+        for (std::size_t c = 0; c < channels; ++c) sums[c] += w * all_halves[i * channels + c];
+      });
+      for (std::size_t c = 0; c < channels; ++c) {
+        const double slope = detail::SoftplusVariance(detail::load_scalar<double>(log_scale + c), epsilon).slope;
+        const double of_variance = (weights.total() * positions / 2 - sums[c] * inverse[c]) * inverse[c];
+        P* const out = grad_log_scale.view.data + c;
+        const double old = grad_log_scale.accumulate ? detail::load_scalar<double>(out) : 0;
+        detail::store_scalar(out, old + factor * slope * of_variance);
+      }
+    }
+    return loss;
+  }
+};
+
+}  // namespace DISTILL_ABI
+}  // namespace distill
