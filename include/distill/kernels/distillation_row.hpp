@@ -48,6 +48,8 @@ L bregman_quotient(L d) {
 template <Precision precision, bool has_label, class L, class Student, class Teacher>
 class DistillationRow {
   using T = typename L::Scalar;
+  // Elements: a memory's latency ahead, into the next row where this one ends; and rows of which all still fits in cache.
+  static constexpr std::size_t fetched_ahead = 512, longest_fetched = 8192;
   static constexpr std::size_t streams = has_label ? 3 : 2;
   // double is exact enough without the terms of Precision::high
   static constexpr bool sums_nonnegative_terms = precision == Precision::high && std::is_same_v<T, float>;
@@ -65,6 +67,7 @@ class DistillationRow {
 
   /// Returns soft * KL + hard * CE; writes or adds the gradient times `scale` if `grad` is not null.
   double operator()(const RowFactors& factors, double scale, Student* grad, bool accumulate) {
+    fetched_grad_ = n_ <= longest_fetched ? grad : nullptr;
     if (n_ > 1 && is_ordinary_temperature(temperature_)) {
       const bool keep = grad != nullptr || sums_nonnegative_terms;
       if (keep) reserve_kept_rows(kept_, n_);
@@ -144,7 +147,7 @@ class DistillationRow {
   template <bool keep>
   bool sweep_chunk(std::size_t begin, std::size_t end) {
     CompensatedSum<L> student_sum = student_.lanes, teacher_sum = teacher_.lanes, hard_sum = hard_.lanes;
-    CompensatedSum<L> weighted_sum;  // a KL of many units is large terms, whose rounding would show
+    CompensatedSum<L> weighted_sum = teacher_.weighted_lanes;
     L student_max(-infinity<T>), teacher_max(-infinity<T>);
     const L shift(static_cast<T>(shift_));
     // copies, because stores to scratch memory might otherwise change them in the compiler's eyes
@@ -152,31 +155,45 @@ class DistillationRow {
     const KeptRow<L> student_kept = kept_[0], teacher_kept = kept_[1], hard_kept = kept_[streams - 1];
     const Student* const x_student = x_student_;
     const Teacher* const x_teacher = x_teacher_;
+    const Student* const grad = fetched_grad_;
     const std::size_t n = n_, label = label_;
-    for (std::size_t i = begin; i < end; i += L::width) {
-      const L s = load_up_to<L>(x_student + i, n - i, -infinity<T>);
-      const L t = load_up_to<L>(x_teacher + i, n - i, -infinity<T>);
-      student_max = larger(student_max, s);
-      teacher_max = larger(teacher_max, t);
-      const Exponent<L> s_exponent = exponent(s, student_scale);
-      const Exponent<L> t_exponent = exponent(t, teacher_scale);
-      const L s_power = exp2(s_exponent);
-      const L t_power = exp2(t_exponent);
-      student_sum.add(s_power);
-      teacher_sum.add(t_power);
-      // log2 p - log2 q but for the normalisers; left out where p is 0, so that 0 * infinity is never formed
-      const L ratio = ((t_exponent.whole - s_exponent.whole) - shift) + (t_exponent.fraction - s_exponent.fraction);
-      weighted_sum.add(t_power * select(L(T(0)) < t_power, ratio, L(T(0))));
-      if constexpr (keep) {
-        store(s_power, student_kept.values + i);
-        store(t_power, teacher_kept.values + i);
+    for (std::size_t first = begin; first < end; first += group_size<L>) {
+      L student_group(T(0)), teacher_group(T(0)), weighted_group(T(0)), hard_group(T(0));
+      const std::size_t last = (std::min)(end, first + group_size<L>);
+      prefetch(x_student + first + fetched_ahead, group_size<L>);
+      prefetch(x_teacher + first + fetched_ahead, group_size<L>);
+      if (grad) prefetch(grad + first, group_size<L>);
+      for (std::size_t i = first; i < last; i += L::width) {
+        const L s = load_up_to<L>(x_student + i, n - i, -infinity<T>);
+        const L t = load_up_to<L>(x_teacher + i, n - i, -infinity<T>);
+        student_max = larger(student_max, s);
+        teacher_max = larger(teacher_max, t);
+        const Exponent<L> s_exponent = exponent(s, student_scale);
+        const Exponent<L> t_exponent = exponent(t, teacher_scale);
+        const L s_power = exp2(s_exponent);
+        const L t_power = exp2(t_exponent);
+        student_group = student_group + s_power;
+        teacher_group = teacher_group + t_power;
+        if constexpr (!sums_nonnegative_terms) {
+          // log2 p - log2 q but for the normalisers; left out where p is 0, so that 0 * infinity is never formed
+          const L ratio = ((t_exponent.whole - s_exponent.whole) - shift) + (t_exponent.fraction - s_exponent.fraction);
+          weighted_group = fma(t_power, zero_where(t_power <= L(T(0)), ratio), weighted_group);
+        }
+        if constexpr (keep) {
+          store(s_power, student_kept.values + i);
+          store(t_power, teacher_kept.values + i);
+        }
+        if constexpr (has_label) {
+          const L h = with_label(s, i, label, -std::numeric_limits<double>::infinity());
+          const L h_power = exp2(exponent(h, hard_scale));
+          hard_group = hard_group + h_power;
+          if constexpr (keep) store(h_power, hard_kept.values + i);
+        }
       }
-      if constexpr (has_label) {
-        const L h = with_label(s, i, label, -std::numeric_limits<double>::infinity());
-        const L h_power = exp2(exponent(h, hard_scale));
-        hard_sum.add(h_power);
-        if constexpr (keep) store(h_power, hard_kept.values + i);
-      }
+      student_sum.add(student_group);
+      teacher_sum.add(teacher_group);
+      weighted_sum.add(weighted_group);
+      if constexpr (has_label) hard_sum.add(hard_group);
     }
     student_max_ = student_max;
     teacher_max_ = teacher_max;
@@ -184,7 +201,7 @@ class DistillationRow {
     if (has_label && !hard_.fits(student_max)) return false;
     student_.lanes = student_sum;
     teacher_.lanes = teacher_sum;
-    teacher_.weighted_sum += weighted_sum.total();
+    teacher_.weighted_lanes = weighted_sum;
     if constexpr (has_label) hard_.lanes = hard_sum;
     return true;
   }
@@ -248,19 +265,18 @@ class DistillationRow {
           // d = log p - log q from t - s and the rounding error of that, so that nearly equal logits keep their digits
           const L u = t - s;
           const L v = u - t;
-          const L u_error = (t - (u - v)) - (s + v);
+          const L error = (t - (u - v)) - (s + v), u_error = select(u < L(infinity<T>), error, L(T(0)));
           const L d = ((u - shift_high) + (u_error - shift_low)) * inverse_temperature;
           const L p = teacher_unit(t_power);
           const L q = student_unit(s_power);
-          const L q_minus_p = scaled_difference(s_power, student_unit, t_power, teacher_unit);
-          const auto has_teacher = L(T(0)) < p;
-          const auto is_small = d * d < L(T(4));  // false for NaN: -infinity in both
-          const L bregman = d * d * bregman_quotient(d);
-          kl_sum = kl_sum + select(has_teacher, select(is_small, p * bregman, fma(p, d, q_minus_p)), q);
-          const auto is_tiny = d * d < L(T(0.25));
-          difference = soft_factor * select(has_teacher, select(is_tiny, p * (bregman - d), q_minus_p), q);
+          const L q_minus_p = q - p;
+          // where p is 0, d may be infinite or NaN; any that is not small gives q, then
+          const L ratio = select(p <= L(T(0)), L(T(3)), d), squared = ratio * ratio;
+          const L bregman = squared * bregman_quotient(ratio);
+          kl_sum = kl_sum + select(squared < L(T(4)), p * bregman, fma(p, ratio, q_minus_p));
+          difference = soft_factor * select(squared < L(T(0.25)), p * (bregman - ratio), q_minus_p);
         } else {
-          difference = scaled_difference(s_power, student_unit, t_power, teacher_unit);
+          difference = student_unit(s_power) - teacher_unit(t_power);
         }
         if constexpr (has_label) {
           const L h_power = load<L>(hard_kept.values + i);
@@ -300,6 +316,7 @@ class DistillationRow {
   const Student* x_student_;
   const Teacher* x_teacher_;
   std::size_t n_;
+  const Student* fetched_grad_ = nullptr;  // whose lines sweep 1 asks for, so that they are there in sweep 2
   double temperature_;
   std::size_t label_;
   ExpStream<L> student_, teacher_, hard_;

@@ -92,7 +92,7 @@ Exponent<L> exponent(L x, const ExpScale<L>& scale) {
   e.shifted = fma(x, L(scale.c), L(scale.anchor));
   e.whole = e.shifted - L(scale.anchor);
   if constexpr (has_fma<typename L::Arch>) {
-    e.fraction = fma(x, L(scale.c_low), fms(x, L(scale.c_high), e.whole));
+    e.fraction = fma(x, L(scale.c_low), fms(x, L(scale.c), e.whole));
   } else {
     const L x_high = bits_and(x, FloatLayout<typename L::Scalar>::high_half);
     const L x_low = x - x_high;
@@ -135,7 +135,7 @@ L exp2(const Exponent<L>& e) {
   constexpr auto lowest =
       static_cast<typename L::Scalar>(1.5 * static_cast<double>(std::int64_t{1} << Layout::mantissa_bits));
   const L power = exp2_fraction(e.fraction) * shift_bits_left<Layout::mantissa_bits>(e.shifted);
-  return select(e.shifted <= L(lowest), L(0), power);
+  return zero_where(e.shifted <= L(lowest), power);
 }
 
 }  // namespace kernels

@@ -58,6 +58,10 @@ inline bool is_ordinary_temperature(double temperature) {
   return temperature >= 0x1p-40 && temperature <= 1024;
 }
 
+/// Elements that are added up plainly, before their sum joins one that carries its rounding errors along.
+template <class L>
+inline constexpr std::size_t group_size = 4 * L::width;
+
 /// A sum in lanes that carries its rounding errors along (Kahan): as good as a sum in twice the precision.
 template <class L>
 struct CompensatedSum {
@@ -79,9 +83,14 @@ struct CompensatedSum {
     alignas(64) T sums[L::width], excesses[L::width];
     store(sum, sums);
     store(excess, excesses);
-    double total = 0;
-    for (std::size_t i = 0; i < L::width; ++i) total += static_cast<double>(sums[i]) - static_cast<double>(excesses[i]);
-    return total;
+    double totals[L::width];
+    for (std::size_t i = 0; i < L::width; ++i) {
+      totals[i] = static_cast<double>(sums[i]) - static_cast<double>(excesses[i]);
+    }
+    for (std::size_t half = L::width / 2; half > 0; half /= 2) {
+      for (std::size_t i = 0; i < half; ++i) totals[i] += totals[i + half];
+    }
+    return totals[0];
   }
 };
 
@@ -122,9 +131,9 @@ struct ExpStream {
   double offset = 0;
   double first_offset = 0;
   CompensatedSum<L> lanes;
-  double sum = 0;           // of the lanes, once the row is through
-  double weighted_sum = 0;  // sum of exponentials times what the kernel chooses, at the same offset
-  T limit = 0;              // a larger x is beyond the headroom
+  CompensatedSum<L> weighted_lanes;  // of exponentials times what the kernel chooses
+  double sum = 0, weighted_sum = 0;  // of the lanes, once the row is through
+  T limit = 0;                       // a larger x is beyond the headroom
 
   explicit ExpStream(double temperature) : scale(log2_e / temperature) {}
 
@@ -148,7 +157,10 @@ struct ExpStream {
   /// Raises the offset if `largest` is beyond the headroom; false if it is out of range.
   bool raise(L largest) { return fits(largest) || raise_offset(reduce_max_number(largest)); }
 
-  void finish() { sum = lanes.total(); }
+  void finish() {
+    sum = lanes.total();
+    weighted_sum = weighted_lanes.total();
+  }
 
   /// What turns the kept exponentials of a chunk into `factor` times probabilities.
   Normaliser<L> normaliser(double factor, T chunk_offset) const {
@@ -160,7 +172,7 @@ struct ExpStream {
   bool should_restart() const { return offset - first_offset > 64; }
   void restart() {
     lanes = {};
-    weighted_sum = 0;
+    weighted_lanes = {};
     first_offset = offset;
   }
 
@@ -169,8 +181,9 @@ struct ExpStream {
     const double exponent = static_cast<double>(largest) * static_cast<double>(scale.c);
     if (!(std::abs(exponent) <= max_offset<L>)) return false;
     const double raised = std::nearbyint(exponent) - lift;
-    lanes.scale(lowered(1, (std::max)(0.0, raised - offset)));
-    weighted_sum = lowered(weighted_sum, (std::max)(0.0, raised - offset));
+    const double factor = lowered(1, (std::max)(0.0, raised - offset));
+    lanes.scale(factor);
+    weighted_lanes.scale(factor);
     offset = raised;
     scale.set_offset(offset);
     limit = static_cast<T>((offset + headroom) / static_cast<double>(scale.c));

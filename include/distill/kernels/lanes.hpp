@@ -101,6 +101,11 @@ Lanes<T, ScalarArch> select(bool mask, Lanes<T, ScalarArch> yes, Lanes<T, Scalar
 inline bool any_lane(bool mask) {
   return mask;
 }
+/// x, but 0 where the mask is set
+template <class T>
+Lanes<T, ScalarArch> zero_where(bool mask, Lanes<T, ScalarArch> x) {
+  return mask ? T(0) : x.value;
+}
 template <class T>
 Lanes<T, ScalarArch> square_root(Lanes<T, ScalarArch> x) {
   return std::sqrt(x.value);
@@ -191,6 +196,19 @@ Lanes<T, Arch> select(xsimd::batch_bool<T, Arch> mask, Lanes<T, Arch> yes, Lanes
 template <class T, class Arch>
 bool any_lane(xsimd::batch_bool<T, Arch> mask) {
   return xsimd::any(mask);
+}
+template <class T, class Arch>
+Lanes<T, Arch> zero_where(xsimd::batch_bool<T, Arch> mask, Lanes<T, Arch> x) {
+#if defined(__AVX__) && !defined(__AVX512F__)  // one operation, where compilers make three of select
+  if constexpr (sizeof(Lanes<T, Arch>) == 32 && sizeof(T) == 4) {
+    return xsimd::batch<T, Arch>(_mm256_andnot_ps(mask, x.value));
+  } else if constexpr (sizeof(Lanes<T, Arch>) == 32) {
+    return xsimd::batch<T, Arch>(_mm256_andnot_pd(mask, x.value));
+  } else
+#endif
+  {
+    return xsimd::select(mask, xsimd::batch<T, Arch>(T(0)), x.value);
+  }
 }
 template <class T, class Arch>
 Lanes<T, Arch> square_root(Lanes<T, Arch> x) {

@@ -171,6 +171,15 @@ inline constexpr bool converts_natively = converts_two_bytes<L> && (detail::form
 template <class L>
 inline constexpr std::size_t chunk_size = 32 * L::width;
 
+/// Asks for the cache lines of `count` elements from p on, which need not exist.
+template <class Stored>
+void prefetch([[maybe_unused]] const Stored* p, [[maybe_unused]] std::size_t count) {
+#if defined(__GNUC__)
+  const char* const bytes = reinterpret_cast<const char*>(p);
+  for (std::size_t b = 0; b < count * sizeof(Stored); b += 64) __builtin_prefetch(bytes + b);
+#endif
+}
+
 /// `width` stored numbers, as lanes of the type that they are computed in.
 template <class L, class Stored>
 L load(const Stored* p) {
