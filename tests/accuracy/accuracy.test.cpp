@@ -80,7 +80,7 @@ Worst measure(Precision precision) {
   Worst worst;
   std::mt19937 random(7);
   std::normal_distribution<float> normal;
-  const std::pair<std::size_t, int> shapes[] = {{2, 200}, {10, 200}, {1000, 20}, {32000, 2}, {262144, 1}};
+  const std::pair<std::size_t, int> shapes[] = {{2, 200}, {10, 200}, {100, 50}, {1000, 20}, {32000, 2}, {262144, 1}};
   for (const Student kind : {Student::random, Student::near, Student::equal, Student::wide}) {
     for (const double temperature : {0.05, 0.5, 1.0, 4.0, 30.0, 100.0}) {
       for (const auto& [cols, rows] : shapes) {

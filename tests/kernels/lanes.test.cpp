@@ -86,6 +86,7 @@ TEST_CASE_TEMPLATE("arithmetic is lane by lane", Arch, DISTILL_TEST_ARCHITECTURE
     same(k::larger(a, L(T(2))), [](T x, T) { return x < 2 ? 2 : x; });
     same(k::select(a < L(T(3)), a, b), [](T x, T y) { return x < 3 ? x : y; });
     same(k::select(a <= L(T(3)), a, b), [](T x, T y) { return x <= 3 ? x : y; });
+    same(k::zero_where(a < L(T(3)), b), [](T x, T y) { return x < 3 ? T(0) : y; });
     CHECK(k::any_lane(a <= L(T(1))));
     CHECK(!k::any_lane(a < L(T(1))));
     CHECK(k::any_lane(L(va[L::width - 1]) <= a));
@@ -105,6 +106,22 @@ TEST_CASE_TEMPLATE("arithmetic is lane by lane", Arch, DISTILL_TEST_ARCHITECTURE
   check(double{});
 }
 
+TEST_CASE_TEMPLATE("transpose turns rows into columns", Arch, DISTILL_TEST_ARCHITECTURES) {
+  const auto check = [](auto type) {
+    using T = decltype(type);
+    using L = Lanes<T, Arch>;
+    L vectors[L::width];
+    for (std::size_t i = 0; i < L::width; ++i) vectors[i] = counting<L>(static_cast<T>(100 * i));
+    distill::kernels::transpose(vectors);
+    for (std::size_t j = 0; j < L::width; ++j) {
+      const auto v = values(vectors[j]);
+      for (std::size_t i = 0; i < L::width; ++i) CHECK(v[i] == static_cast<T>(100 * i + j));
+    }
+  };
+  check(float{});
+  check(double{});
+}
+
 TEST_CASE_TEMPLATE("bits", Arch, DISTILL_TEST_ARCHITECTURES) {
   using F = Lanes<float, Arch>;
   using D = Lanes<double, Arch>;
@@ -114,7 +131,8 @@ TEST_CASE_TEMPLATE("bits", Arch, DISTILL_TEST_ARCHITECTURES) {
   CHECK(values(k::shift_bits_left<23>(F(float_of(0x4B400000u + 130))))[0] == 8);
   CHECK(values(k::shift_bits_left<52>(D(distill::detail::bit_cast<double>(std::uint64_t{1024}))))[0] == 2);
   CHECK(values(k::bits_shifted_right<23>(F(8.0f)))[0] == 130);
-  CHECK(values(k::bits_shifted_right<23>(F(-8.0f)))[0] == 130 - 256);
+  CHECK(values(k::bits_shifted_right<52>(D(8.0)))[0] == 1026);
+  CHECK(values(k::bits_shifted_right<52>(D(std::numeric_limits<double>::infinity())))[0] == 2047);
   CHECK(values(k::bits_and(F(float_of(0x3F8FFFFFu)), ~std::int32_t{0xFFF}))[0] == float_of(0x3F8FF000u));
   CHECK(values(k::bits_or(F(1.0f), std::int32_t{1}))[0] == float_of(0x3F800001u));
 }

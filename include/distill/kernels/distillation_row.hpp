@@ -45,6 +45,40 @@ L bregman_quotient(L d) {
   return sum;
 }
 
+/// A term of factor 0 is absent, even where it is infinite.
+inline double weighted(const RowFactors& factors, double kl, double ce) {
+  return (factors.soft == 0 ? 0 : factors.soft * kl) + (factors.hard == 0 ? 0 : factors.hard * ce);
+}
+
+/// d = log p - log q from t - s and the rounding error of that, so that nearly equal logits keep their digits. `shift` is
+/// temperature times the difference of the sums' logarithms.
+template <class L>
+struct LogRatio {
+  L shift_high, shift_low, inverse_temperature;
+
+  L operator()(L s, L t) const {
+    using T = typename L::Scalar;
+    const L u = t - s, v = u - t, error = (t - (u - v)) - (s + v);
+    const L u_error = select(u < L(infinity<T>), error, L(T(0)));  // -infinity masks a class of the student's
+    return ((u - shift_high) + (u_error - shift_low)) * inverse_temperature;
+  }
+};
+
+/// A class's share of the KL divergence that is never negative, p (exp(-d) - 1 + d), and q - p; from p, q and d.
+template <class L>
+struct NonnegativeTerm {
+  L value, q_minus_p;
+
+  NonnegativeTerm(L p, L q, L d) {
+    using T = typename L::Scalar;
+    // where p is 0, d may be infinite or NaN; any that is not small gives q, then
+    const L ratio = select(p <= L(T(0)), L(T(3)), d), squared = ratio * ratio, difference = q - p;
+    const L bregman = squared * bregman_quotient(ratio);
+    value = select(squared < L(T(4)), p * bregman, fma(p, ratio, difference));
+    q_minus_p = select(squared < L(T(0.25)), p * (bregman - ratio), difference);
+  }
+};
+
 template <Precision precision, bool has_label, class L, class Student, class Teacher>
 class DistillationRow {
   using T = typename L::Scalar;
@@ -85,18 +119,13 @@ class DistillationRow {
           const double nonnegative = write_gradient(factors, scale, label_gradient, grad, accumulate);
           if (sums_nonnegative_terms) kl = nonnegative;
         }
-        return total(factors, kl, ce);
+        return weighted(factors, kl, ce);
       }
     }
     return exact(factors, scale, grad, accumulate);
   }
 
  private:
-  /// A term of factor 0 is absent, even where it is infinite.
-  static double total(const RowFactors& factors, double kl, double ce) {
-    return (factors.soft == 0 ? 0 : factors.soft * kl) + (factors.hard == 0 ? 0 : factors.hard * ce);
-  }
-
   /// False if the row is not for the fast sweeps.
   template <bool keep>
   bool sweep() {
@@ -238,9 +267,8 @@ class DistillationRow {
     const double soft = factors.soft * scale / temperature_;
     const double hard = factors.hard * scale;
     const double shift = log_sum_difference() * temperature_;
-    const L shift_high(static_cast<T>(shift)),
-        shift_low(static_cast<T>(shift - static_cast<double>(static_cast<T>(shift))));
-    const L inverse_temperature(static_cast<T>(1 / temperature_));
+    const T shift_high = static_cast<T>(shift), shift_low = static_cast<T>(shift - static_cast<double>(shift_high));
+    const LogRatio<L> log_ratio{L(shift_high), L(shift_low), L(static_cast<T>(1 / temperature_))};
     const KeptRow<L> student_kept = kept_[0], teacher_kept = kept_[1], hard_kept = kept_[streams - 1];
     const Student* const x_student = x_student_;
     const Teacher* const x_teacher = x_teacher_;
@@ -262,19 +290,9 @@ class DistillationRow {
         if constexpr (sums_nonnegative_terms) {
           const L s = load_up_to<L>(x_student + i, n - i, -infinity<T>);
           const L t = load_up_to<L>(x_teacher + i, n - i, -infinity<T>);
-          // d = log p - log q from t - s and the rounding error of that, so that nearly equal logits keep their digits
-          const L u = t - s;
-          const L v = u - t;
-          const L error = (t - (u - v)) - (s + v), u_error = select(u < L(infinity<T>), error, L(T(0)));
-          const L d = ((u - shift_high) + (u_error - shift_low)) * inverse_temperature;
-          const L p = teacher_unit(t_power);
-          const L q = student_unit(s_power);
-          const L q_minus_p = q - p;
-          // where p is 0, d may be infinite or NaN; any that is not small gives q, then
-          const L ratio = select(p <= L(T(0)), L(T(3)), d), squared = ratio * ratio;
-          const L bregman = squared * bregman_quotient(ratio);
-          kl_sum = kl_sum + select(squared < L(T(4)), p * bregman, fma(p, ratio, q_minus_p));
-          difference = soft_factor * select(squared < L(T(0.25)), p * (bregman - ratio), q_minus_p);
+          const NonnegativeTerm<L> term(teacher_unit(t_power), student_unit(s_power), log_ratio(s, t));
+          kl_sum = kl_sum + term.value;
+          difference = soft_factor * term.q_minus_p;
         } else {
           difference = student_unit(s_power) - teacher_unit(t_power);
         }
@@ -310,7 +328,7 @@ class DistillationRow {
       }
       put_row<L>(rows[0].values, n_, grad, accumulate);
     }
-    return total(factors, kl, ce);
+    return weighted(factors, kl, ce);
   }
 
   const Student* x_student_;

@@ -86,8 +86,9 @@ struct Exponent {
   L fraction;
 };
 
-template <class L>
-Exponent<L> exponent(L x, const ExpScale<L>& scale) {
+/// Scale is an ExpScale, or has an anchor for each lane.
+template <class L, class Scale>
+Exponent<L> exponent(L x, const Scale& scale) {
   Exponent<L> e;
   e.shifted = fma(x, L(scale.c), L(scale.anchor));
   e.whole = e.shifted - L(scale.anchor);

@@ -24,7 +24,7 @@
 #define DISTILL_NO_SIMD
 #endif
 #endif
-#if !defined(DISTILL_NO_SIMD) && defined(__AVX2__)
+#if !defined(DISTILL_NO_SIMD) && defined(__AVX__)
 #include <immintrin.h>
 #endif
 
@@ -120,7 +120,7 @@ Lanes<T, ScalarArch> shift_bits_left(Lanes<T, ScalarArch> x) {
   using Unsigned = std::make_unsigned_t<bits_t<T>>;
   return detail::bit_cast<T>(static_cast<Unsigned>(detail::bit_cast<Unsigned>(x.value) << count));
 }
-/// The bits of x, as an integer, shifted right (arithmetically) and turned into a number.
+/// The bits of x >= 0, as an integer, shifted right and turned into a number.
 template <int count, class T>
 Lanes<T, ScalarArch> bits_shifted_right(Lanes<T, ScalarArch> x) {
   return static_cast<T>(detail::bit_cast<bits_t<T>>(x.value) >> count);
@@ -240,7 +240,15 @@ Lanes<T, Arch> shift_bits_left(Lanes<T, Arch> x) {
 }
 template <int count, class T, class Arch>
 Lanes<T, Arch> bits_shifted_right(Lanes<T, Arch> x) {
-  return xsimd::to_float(shim::reinterpret<bits_t<T>>(x.value) >> count);
+  if constexpr (sizeof(T) == 8 && count >= 12) {
+    // no instruction set before AVX-512 converts these; as the last digits of 2^52 they are a number
+    const auto bits = shim::reinterpret<std::uint64_t>(x.value) >> count;
+    const T base(0x1p52);
+    return shim::reinterpret<T>(bits | shim::reinterpret<std::uint64_t>(xsimd::batch<T, Arch>(base))) -
+           xsimd::batch<T, Arch>(base);
+  } else {
+    return xsimd::to_float(shim::reinterpret<bits_t<T>>(x.value) >> count);
+  }
 }
 template <class T, class Arch>
 Lanes<T, Arch> bits_and(Lanes<T, Arch> x, bits_t<T> mask) {
@@ -254,6 +262,63 @@ Lanes<T, Arch> bits_or(Lanes<T, Arch> x, bits_t<T> mask) {
 #endif
 
 // ------------------------------------------------------------------------------------------------------ for any lanes
+
+namespace shim {
+
+// What turns rows into columns in the registers: lanes of 16 bytes, and eight floats of AVX.
+#if defined(DISTILL_NO_SIMD)
+template <class L>
+inline constexpr bool transposes_natively = false;
+template <class L>
+void transpose(L (&)[L::width]) = delete;
+#else
+template <class L>
+inline constexpr bool is_avx_float =
+#if defined(__AVX__)
+    !std::is_same_v<typename L::Arch, ScalarArch> && sizeof(L) == 32 && sizeof(typename L::Scalar) == 4;
+#else
+    false;
+#endif
+template <class L>
+inline constexpr bool transposes_natively = is_avx_float<L> ||
+                                            (!std::is_same_v<typename L::Arch, ScalarArch> && sizeof(L) == 16);
+
+template <class L>
+[[gnu::always_inline]] inline void transpose(L (&v)[L::width]) {
+  constexpr std::size_t half = L::width / 2;
+#if defined(__AVX__)
+  if constexpr (is_avx_float<L>) {
+    __m256 pairs[8], quads[8];
+    for (std::size_t i = 0; i < 8; i += 2) {
+      pairs[i] = _mm256_unpacklo_ps(v[i].value, v[i + 1].value);
+      pairs[i + 1] = _mm256_unpackhi_ps(v[i].value, v[i + 1].value);
+    }
+    for (std::size_t i = 0; i < 8; i += 4) {
+      quads[i] = _mm256_shuffle_ps(pairs[i], pairs[i + 2], 0x44);
+      quads[i + 1] = _mm256_shuffle_ps(pairs[i], pairs[i + 2], 0xEE);
+      quads[i + 2] = _mm256_shuffle_ps(pairs[i + 1], pairs[i + 3], 0x44);
+      quads[i + 3] = _mm256_shuffle_ps(pairs[i + 1], pairs[i + 3], 0xEE);
+    }
+    for (std::size_t i = 0; i < half; ++i) {
+      v[i] = typename L::Batch(_mm256_permute2f128_ps(quads[i], quads[i + half], 0x20));
+      v[i + half] = typename L::Batch(_mm256_permute2f128_ps(quads[i], quads[i + half], 0x31));
+    }
+  } else
+#endif
+  {
+    for (std::size_t step = 1; step < L::width; step *= 2) {  // each interleaves the first half with the second
+      L next[L::width];
+      for (std::size_t i = 0; i < half; ++i) {
+        next[2 * i] = xsimd::zip_lo(v[i].value, v[i + half].value);
+        next[2 * i + 1] = xsimd::zip_hi(v[i].value, v[i + half].value);
+      }
+      for (std::size_t i = 0; i < L::width; ++i) v[i] = next[i];
+    }
+  }
+}
+#endif
+
+}  // namespace shim
 
 template <class L>
 L absolute(L x) {

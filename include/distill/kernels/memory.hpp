@@ -144,12 +144,30 @@ L load_masked(const typename L::Scalar* p, std::size_t count, L fill) {
   }
 }
 
+/// By halves: a store with a mask is dozens of operations on some processors.
 template <class L>
 void store_masked(L x, typename L::Scalar* p, std::size_t count) {
   if constexpr (sizeof(typename L::Scalar) == 4) {
-    _mm256_maskstore_ps(p, mask_of<L>(count), x.value);
+    __m128 rest = _mm256_castps256_ps128(x.value);
+    if (count & 4) {
+      _mm_storeu_ps(p, rest);
+      rest = _mm256_extractf128_ps(x.value, 1);
+      p += 4;
+    }
+    if (count & 2) {
+      _mm_storel_pi(reinterpret_cast<__m64*>(p), rest);
+      rest = _mm_movehl_ps(rest, rest);
+      p += 2;
+    }
+    if (count & 1) _mm_store_ss(p, rest);
   } else {
-    _mm256_maskstore_pd(p, mask_of<L>(count), x.value);
+    __m128d rest = _mm256_castpd256_pd128(x.value);
+    if (count & 2) {
+      _mm_storeu_pd(p, rest);
+      rest = _mm256_extractf128_pd(x.value, 1);
+      p += 2;
+    }
+    if (count & 1) _mm_store_sd(p, rest);
   }
 }
 #else
@@ -263,6 +281,21 @@ L first_lanes(L x, std::size_t count) {
   alignas(64) typename L::Scalar buffer[L::width];
   store(x, buffer);
   return load_up_to<L>(buffer, count, 0);
+}
+
+/// Turns rows into columns: lane i of vectors[j] and lane j of vectors[i] change places.
+template <class L>
+[[gnu::always_inline]] inline void transpose(L (&vectors)[L::width]) {
+  if constexpr (shim::transposes_natively<L>) {
+    shim::transpose(vectors);
+  } else if constexpr (L::width > 1) {
+    alignas(64) typename L::Scalar rows[L::width][L::width], columns[L::width][L::width];
+    for (std::size_t i = 0; i < L::width; ++i) store(vectors[i], rows[i]);
+    for (std::size_t i = 0; i < L::width; ++i) {
+      for (std::size_t j = 0; j < L::width; ++j) columns[j][i] = rows[i][j];
+    }
+    for (std::size_t j = 0; j < L::width; ++j) vectors[j] = load<L>(columns[j]);
+  }
 }
 
 /// x with another value in one lane.

@@ -24,17 +24,23 @@ auto with_precision(bool high, const Body& body) {
               : body(std::integral_constant<Precision, Precision::standard>{});
 }
 
-/// Calls body(i) for each row; an executor gets blocks of rows that are worth a thread's while.
+/// Calls body(begin, end) for blocks of rows that are worth a thread's while.
 template <class Body>
-void for_each_row(std::size_t rows, std::size_t row_elements, Executor executor, const Body& body) {
+void for_each_block(std::size_t rows, std::size_t row_elements, Executor executor, const Body& body) {
   constexpr std::size_t elements_per_block = 16384;
   const std::size_t block = std::max<std::size_t>(1, elements_per_block / row_elements);
-  const auto run = [&](std::size_t k) {
-    for (std::size_t i = k * block; i < (std::min)(rows, (k + 1) * block); ++i) body(i);
-  };
+  const auto run = [&](std::size_t k) { body(k * block, (std::min)(rows, (k + 1) * block)); };
   const std::size_t blocks = (rows + block - 1) / block;
   if (blocks <= 1) executor = {};
   executor(blocks, run);
+}
+
+/// Calls body(i) for each row.
+template <class Body>
+void for_each_row(std::size_t rows, std::size_t row_elements, Executor executor, const Body& body) {
+  for_each_block(rows, row_elements, executor, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin; i < end; ++i) body(i);
+  });
 }
 
 using detail::fill_row;
@@ -91,43 +97,75 @@ struct RowSizes {
   std::size_t terms;     // that Reduction::per_element counts in a row
 };
 
-/// Reduces the rows' losses to one number. `row_loss(i, factor)` returns the loss of row i and writes its gradient
-/// times `factor`; it is not called for rows that `is_ignored(i)` or that have weight 0. Losses are summed in row
-/// order, whatever the executor did, so the total does not depend on it.
-template <class View, class IsIgnored, class RowLoss>
-double reduce_rows(RowSizes sizes, const GradientTarget<View>& grad, const RowOptions& options, Reduction reduction,
-                   double weight, const IsIgnored& is_ignored, const RowLoss& row_loss) {
-  const std::size_t rows = sizes.rows;
+/// Reduces the rows' losses to one number. `group_losses(rows, factors, count, losses)` writes the losses of up to
+/// `width` rows, and their gradients times their factors; it is not called with rows that `is_ignored(i)` or that have
+/// weight 0. Losses are summed in row order, whatever the executor did, so the total does not depend on it.
+template <std::size_t width, class View, class IsIgnored, class GroupLosses>
+double reduce_groups(RowSizes sizes, const GradientTarget<View>& grad, const RowOptions& options, Reduction reduction,
+                     double weight, const IsIgnored& is_ignored, const GroupLosses& group_losses) {
   const auto row_weight = [&](std::size_t i) -> double {
     return is_ignored(i) ? 0 : options.weights ? static_cast<double>(options.weights[i]) : 1;
   };
   double total_weight = 0;
-  for (std::size_t i = 0; i < rows; ++i) total_weight += row_weight(i);
-  const double divisor = reduction_divisor(reduction, total_weight, sizes.terms);
+  if (options.weights) {
+    for (std::size_t i = 0; i < sizes.rows; ++i) total_weight += row_weight(i);
+  } else {
+    std::size_t live = 0;
+    for (std::size_t i = 0; i < sizes.rows; ++i) live += is_ignored(i) ? 0 : 1;
+    total_weight = static_cast<double>(live);
+  }
+  const double share = weight / reduction_divisor(reduction, total_weight, sizes.terms);
 
-  const auto compute = [&](std::size_t i) -> double {
-    const double w = row_weight(i);
-    if (w != 0) return row_loss(i, weight * w / divisor);
-    if (grad.view.data && !grad.accumulate) fill_row(grad.view, i, 0);
-    return 0;
+  // Calls put_loss(i, loss, weight) for each row of a block, in order.
+  const auto compute = [&](std::size_t begin, std::size_t end, const auto& put_loss) {
+    std::size_t rows[width], count = 0;
+    double weights[width], factors[width], losses[width];
+    const auto flush = [&] {
+      group_losses(static_cast<const std::size_t*>(rows), static_cast<const double*>(factors), count, losses);
+      for (std::size_t k = 0; k < count; ++k) put_loss(rows[k], losses[k], weights[k]);
+      count = 0;
+    };
+    for (std::size_t i = begin; i < end; ++i) {
+      const double w = row_weight(i);
+      if (w == 0) {
+        if (grad.view.data && !grad.accumulate) fill_row(grad.view, i, 0);
+        put_loss(i, 0, 0);
+        continue;
+      }
+      rows[count] = i;
+      weights[count] = w;
+      factors[count++] = share * w;
+      if (count == width) flush();
+    }
+    if (count > 0) flush();
   };
-
   double total = 0;
   if (options.executor.is_sequential()) {
-    for (std::size_t i = 0; i < rows; ++i) {
-      const double loss = compute(i);
+    compute(0, sizes.rows, [&](std::size_t i, double loss, double w) {
       if (options.losses) options.losses[i] = loss;
-      if (const double w = row_weight(i); w != 0) total += w * loss;
-    }
+      if (w != 0) total += w * loss;
+    });
   } else {
     double* losses = options.losses;
-    if (!losses) losses = static_cast<double*>(detail::scratch().losses.reserve(rows * sizeof(double)));
-    for_each_row(rows, sizes.elements, options.executor, [&](std::size_t i) { losses[i] = compute(i); });
-    for (std::size_t i = 0; i < rows; ++i) {
+    if (!losses) losses = static_cast<double*>(detail::scratch().losses.reserve(sizes.rows * sizeof(double)));
+    for_each_block(sizes.rows, sizes.elements, options.executor, [&](std::size_t begin, std::size_t end) {
+      compute(begin, end, [&](std::size_t i, double loss, double) { losses[i] = loss; });
+    });
+    for (std::size_t i = 0; i < sizes.rows; ++i) {
       if (const double w = row_weight(i); w != 0) total += w * losses[i];
     }
   }
-  return weight * total / divisor;
+  return share * total;
+}
+
+/// The same row by row: `row_loss(i, factor)` returns the loss of row i.
+template <class View, class IsIgnored, class RowLoss>
+double reduce_rows(RowSizes sizes, const GradientTarget<View>& grad, const RowOptions& options, Reduction reduction,
+                   double weight, const IsIgnored& is_ignored, const RowLoss& row_loss) {
+  return reduce_groups<1>(sizes, grad, options, reduction, weight, is_ignored,
+                          [&](const std::size_t* rows, const double* factors, std::size_t, double* losses) {
+                            losses[0] = row_loss(rows[0], factors[0]);
+                          });
 }
 
 /// The same for samples of feature maps: one whose loss is NaN gets a gradient of NaN.

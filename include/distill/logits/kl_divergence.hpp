@@ -7,6 +7,7 @@
 #include <distill/core/version.hpp>
 #include <distill/kernels/distillation_row.hpp>
 #include <distill/kernels/divergence.hpp>
+#include <distill/kernels/short_rows.hpp>
 #include <distill/kernels/teacher_rows.hpp>
 
 namespace distill {
@@ -29,7 +30,9 @@ inline namespace DISTILL_ABI {
 /// Throws      std::invalid_argument on a parameter out of range, shapes that differ, 0 columns, null, a stride below
 ///             cols, memory that overlaps, a row weight that is negative or not finite; before anything is written
 /// Cost        one read of student and teacher, one write of grad (Precision::high: two reads); scratch: two rows of
-///             the computed type. Above T = 32 Precision::high is always used: S would amplify the rounding of standard
+///             the computed type; rows of up to 128 classes are computed as many at a time as there are lanes, and need
+///             four numbers for each. Above T = 32 Precision::high is always used: S would amplify the rounding of
+///             standard
 /// Conventions PyTorch's kl_div(log q, p, reduction='batchmean') * T^2 is this with the defaults; 'mean' there is
 ///             Reduction::per_element. subtract_teacher_entropy = false is the cross entropy -sum p ln q, the same
 ///             gradient
@@ -66,6 +69,10 @@ struct KlDivergence {
                                        options);
     }
     return kernels::with_precision(kernels::needs_high_precision(precision, temperature), [&](auto chosen) {
+      if (subtract_teacher_entropy && kernels::has_short_rows<L>(*this, call)) {
+        return kernels::reduce_short_rows<decltype(chosen)::value, false, L>(*this, call, kernels::NoLabels{}, {scale},
+                                                                             options);
+      }
       return kernels::reduce_teacher_rows<false, L>(
           *this, call, kernels::NoLabels{}, options, call.student.cols,
           [&](const auto& row, double factor, auto* grad, bool accumulate) {

@@ -11,6 +11,7 @@
 #include <distill/core/views.hpp>
 #include <distill/kernels/cross_entropy_row.hpp>
 #include <distill/kernels/distillation_row.hpp>
+#include <distill/kernels/short_rows.hpp>
 #include <distill/kernels/teacher_rows.hpp>
 
 namespace distill {
@@ -34,7 +35,8 @@ inline namespace DISTILL_ABI {
 ///             stride below cols, memory that overlaps, a row weight that is negative or not finite; before anything is
 ///             written
 /// Cost        one read of student and teacher, one write of grad (Precision::high: two reads); scratch: three rows of
-///             the computed type. Above T = 32 Precision::high is always used
+///             the computed type; rows of up to 128 classes are computed as many at a time as there are lanes, and need
+///             five numbers for each. Above T = 32 Precision::high is always used
 /// Conventions alpha weights the teacher's term; where published code weights the labels, write 1 - alpha. Both terms
 ///             have the same divisor. logits.standardize is of the teacher's term only, scale and soft cap of both. T^2
 ///             is always on; without it: KlDivergence and CrossEntropy, added
@@ -74,6 +76,9 @@ struct KnowledgeDistillation {
     const kernels::RowFactors factors{alpha * temperature * temperature, 1 - alpha};
     return kernels::with_precision(kernels::needs_high_precision(precision, temperature), [&](auto chosen) {
       constexpr Precision exactness = decltype(chosen)::value;
+      if (kernels::has_short_rows<L>(*this, call)) {
+        return kernels::reduce_short_rows<exactness, true, L>(*this, call, labels, factors, options);
+      }
       return kernels::reduce_rows(
           {call.student.rows, n, n}, call.grad, options, reduction, weight,
           [&](std::size_t i) { return labels.is_ignored(i); },
