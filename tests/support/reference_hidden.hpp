@@ -18,6 +18,12 @@ inline long double dot(const Row& a, const Row& b) {
   return sum;
 }
 
+inline long double squared_distance(const Row& a, const Row& b) {
+  long double sum = 0;
+  for (std::size_t j = 0; j < a.size(); ++j) sum += (a[j] - b[j]) * (a[j] - b[j]);
+  return sum;
+}
+
 /// x / |x|; 0 stays 0
 inline Row unit(Row x) {
   const long double length = std::sqrt(dot(x, x));

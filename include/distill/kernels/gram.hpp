@@ -133,13 +133,10 @@ void cross_products(const Batch<C>& batch, const BatchRows<A>& a, const BatchRow
   });
 }
 
-struct NothingElse {
-  template <class C>
-  void operator()(std::size_t, std::size_t, std::size_t, C*) const {}
-};
+struct NothingElse {};
 
-/// Writes the gradient square * rows, to which also(k, begin, count, out) adds what row k has besides. If the student's
-/// rows are unit rows, it goes on through their lengths, with dots_k = unit row k . gradient k.
+/// Writes the gradient square * rows, to which also(k, begin, count, out) adds what row k has besides, from any rows.
+/// If the student's rows are unit rows, it goes on through their lengths, with dots_k = unit row k . gradient k.
 template <class L, class T, class S, class G, class Also = NothingElse>
 void put_products(const Batch<typename L::Scalar>& batch, typename L::Scalar* square, const BatchRows<T>& rows,
                   const BatchRows<S>& student, const double* dots, const GradientTarget<MatrixView<G>>& grad,
@@ -148,9 +145,12 @@ void put_products(const Batch<typename L::Scalar>& batch, typename L::Scalar* sq
   for_each_panel(batch, rows.matrix.cols, [&](std::size_t begin, std::size_t count) {
     auto products = eigen_map(batch.other_panel, batch.size, count);
     products.noalias() = eigen_map(square, batch.size, batch.size) * panel_of(batch, rows, begin, count, batch.panel);
+    if constexpr (!std::is_same_v<Also, NothingElse>) {  // of all rows first: the gradient may take their place
+      for_each_row(batch.size, count, batch.executor,
+                   [&](std::size_t k) { also(k, begin, count, batch.other_panel + k * count); });
+    }
     for_each_row(batch.size, count, batch.executor, [&](std::size_t k) {
       C* const out = batch.other_panel + k * count;
-      also(k, begin, count, out);
       if (student.inverse_lengths) {
         const double inverse = student.inverse_lengths[k], along = inverse * dots[k];
         const S* const own = student.matrix.row(batch.index[k]) + begin;
