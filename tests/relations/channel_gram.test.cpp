@@ -71,3 +71,20 @@ TEST_CASE("ChannelGram: channels that differ") {
       },
       {"ChannelGram", "teacher has 3 channels, student has 4"});
 }
+
+TEST_CASE("ChannelGram: a channel of zeros has no gradient, and the others theirs") {
+  std::vector<double> student{1, 2, 0, 0, -1, 1}, teacher{0, 1, 2, 2, 1, 0}, grad(6, 42);
+  const FeatureMapView t{teacher.data(), 1, 3, 1, 2};
+  ChannelGram{}(FeatureMapView{student.data(), 1, 3, 1, 2}, t, FeatureMapView{grad.data(), 1, 3, 1, 2});
+  CHECK(grad[2] == 0);
+  CHECK(grad[3] == 0);
+  for (const std::size_t k : {0, 1, 4, 5}) {
+    const auto at = [&](double step) {
+      student[k] += step;
+      const double value = ChannelGram{}(FeatureMapView{student.data(), 1, 3, 1, 2}, t);
+      student[k] -= step;
+      return value;
+    };
+    CHECK(grad[k] == doctest::Approx((at(1e-5) - at(-1e-5)) / 2e-5).epsilon(1e-7));
+  }
+}

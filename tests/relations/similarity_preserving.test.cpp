@@ -107,3 +107,20 @@ TEST_CASE("SimilarityPreserving: a workspace of the caller's takes the place of 
   support::check_throws([&] { SimilarityPreserving{}(s, t, options); },
                         {"SimilarityPreserving", "workspace has ", "expected at least "});
 }
+
+TEST_CASE("SimilarityPreserving: a sample of zeros has no gradient, and the others theirs") {
+  std::vector<double> student{1, 2, 0, 0, -1, 1}, teacher{0, 1, 2, 2, 1, 0}, grad(6, 42);
+  const MatrixView t{teacher.data(), 3, 2};
+  SimilarityPreserving{}(MatrixView{student.data(), 3, 2}, t, MatrixView{grad.data(), 3, 2});
+  CHECK(grad[2] == 0);
+  CHECK(grad[3] == 0);
+  for (const std::size_t k : {0, 1, 4, 5}) {
+    const auto at = [&](double step) {
+      student[k] += step;
+      const double value = SimilarityPreserving{}(MatrixView{student.data(), 3, 2}, t);
+      student[k] -= step;
+      return value;
+    };
+    CHECK(grad[k] == doctest::Approx((at(1e-5) - at(-1e-5)) / 2e-5).epsilon(1e-7));
+  }
+}

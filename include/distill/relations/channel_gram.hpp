@@ -78,23 +78,27 @@ struct ChannelGram {
     using detail::bytes_of;
     const std::size_t channels = student.channels, positions = student.positions();
     const std::size_t most = (std::max)(positions, teacher.positions());
-    detail::ScratchArrays arrays(detail::scratch().products,
-                                 2 * bytes_of<C>(channels * channels) + 2 * bytes_of<C>(channels * most));
+    detail::ScratchArrays arrays(
+        detail::scratch().products,
+        2 * bytes_of<C>(channels * channels) + 2 * bytes_of<C>(channels * most) + bytes_of<double>(channels));
     C* const s = arrays.take<C>(channels * channels);
     C* const t = arrays.take<C>(channels * channels);
     C* const maps = arrays.take<C>(channels * most);
     C* const products = arrays.take<C>(channels * most);
+    double* const lengths = arrays.take<double>(channels);
     gram(teacher, n, maps, t);
     gram(student, n, maps, s);
     const bool wants_gradient = grad.view.data != nullptr;
     double loss = 0;
     for (std::size_t a = 0; a < channels; ++a) {
-      loss += kernels::similarity_row<kernels::Lanes<C, kernels::DefaultArch>>(
+      const auto row = kernels::similarity_row<kernels::Lanes<C, kernels::DefaultArch>>(
           s + a * channels, t + a * channels, channels, nullptr, factor, wants_gradient);
+      loss += row.loss;
+      lengths[a] = row.length;
     }
     if (!wants_gradient) return loss;
     if (!std::isfinite(loss)) return std::numeric_limits<double>::quiet_NaN();
-    kernels::add_transpose(s, channels);
+    kernels::add_similarity_gradients(s, lengths, channels);
     kernels::eigen_map(products, channels, positions).noalias() =
         kernels::eigen_map(s, channels, channels) * kernels::eigen_map(maps, channels, positions);
     kernels::scatter_channels(products, positions, grad, n, 0, channels);

@@ -60,7 +60,7 @@ struct SimilarityPreserving {
   }
 
  private:
-  static constexpr kernels::BatchMemory memory{2, 0};
+  static constexpr kernels::BatchMemory memory{2, 1};
 
   template <class C, class Call>
   double compute(const Call& call, const RowOptions& options) const {
@@ -73,12 +73,15 @@ struct SimilarityPreserving {
     kernels::gram(batch, kernels::BatchRows{call.teacher}, t);
     const double factor = batch.factor(weight, reduction, 2);
     const std::size_t n = batch.size;
+    double* const lengths = batch.vector(0);
     batch.for_each([&](std::size_t i) {
-      batch.losses[i] = kernels::similarity_row<L>(s + i * n, t + i * n, n, batch.lane_weights,
-                                                   factor * batch.weights[i], call.wants_gradient());
+      const auto row = kernels::similarity_row<L>(s + i * n, t + i * n, n, batch.lane_weights,
+                                                  factor * batch.weights[i], call.wants_gradient());
+      batch.losses[i] = row.loss;
+      lengths[i] = row.length;
     });
     if (call.wants_gradient()) {
-      kernels::add_transpose(s, n);
+      kernels::add_similarity_gradients(s, lengths, n);
       kernels::put_products<L>(batch, s, student, student, nullptr, call.grad);
     }
     return factor * batch.sum_losses(options);
