@@ -80,3 +80,19 @@ TEST_CASE("Contrastive: mistakes") {
   support::check_throws([&] { Contrastive{.temperature = 0}(view, view); }, {"Contrastive", "temperature is 0"});
   support::check_throws([&] { Contrastive{}(view, MatrixView{x.data(), 3, 4}); }, {"Contrastive", "4 columns"});
 }
+
+TEST_CASE("Contrastive: rows of unit length from any numbers") {
+  const std::vector<double> student{1, 2, 0, 3, -1, 2}, teacher{3, 1, 1, 0, 2, -1};
+  const auto loss_of = [&](const std::vector<double>& rows, std::vector<double>& grad) {
+    return Contrastive{}(MatrixView{rows.data(), 3, 2}, MatrixView{teacher.data(), 3, 2},
+                         MatrixView{grad.data(), 3, 2});
+  };
+  std::vector<double> usual(6), grad(6);
+  const double expected = loss_of(student, usual);
+  for (const double scale : {1e-300, 1e-170, 1e155, 1e300}) {
+    std::vector<double> scaled;
+    for (const double x : student) scaled.push_back(scale * x);
+    CHECK(loss_of(scaled, grad) == doctest::Approx(expected));
+    for (std::size_t k = 0; k < 6; ++k) CHECK(std::abs(scale * grad[k] - usual[k]) < 1e-10);
+  }
+}

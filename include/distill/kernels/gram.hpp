@@ -12,6 +12,7 @@
 #include <distill/kernels/batch.hpp>
 #include <distill/kernels/lanes.hpp>
 #include <distill/kernels/memory.hpp>
+#include <distill/kernels/pair_rows.hpp>
 #include <distill/kernels/products.hpp>
 #include <distill/kernels/rows.hpp>
 
@@ -31,13 +32,18 @@ struct BatchRows {
 template <class C, class T>
 const double* inverse_lengths(const Batch<C>& batch, const MatrixView<T>& matrix, double* out) {
   for_each_row(batch.size, matrix.cols, batch.executor, [&](std::size_t k) {
-    const T* const row = matrix.row(batch.index[k]);
-    double sum = 0;
-    for (std::size_t j = 0; j < matrix.cols; ++j) {
-      const double x = detail::load_scalar<double>(row + j);
-      sum += x * x;
-    }
-    out[k] = sum == 0 ? 0 : 1 / std::sqrt(sum);
+    const auto squares = [&](auto sum) {
+      const T* const row = matrix.row(batch.index[k]);
+      for (std::size_t j = 0; j < matrix.cols; ++j) {
+        const decltype(sum) x = detail::load_scalar<double>(row + j);
+        sum += x * x;
+      }
+      return sum;
+    };
+    const auto inverse_root = [](auto sum) { return sum == 0 ? 0 : 1 / std::sqrt(sum); };
+    const double quick = squares(0.0);
+    out[k] = is_safe_sum<Lanes<double, ScalarArch>>(quick) ? inverse_root(quick)
+                                                           : static_cast<double>(inverse_root(squares(0.0L)));
   });
   return out;
 }

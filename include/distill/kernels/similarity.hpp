@@ -7,6 +7,7 @@
 #include <distill/core/version.hpp>
 #include <distill/kernels/lanes.hpp>
 #include <distill/kernels/memory.hpp>
+#include <distill/kernels/pair_rows.hpp>
 #include <distill/kernels/products.hpp>
 #include <distill/kernels/sum_row.hpp>
 
@@ -18,29 +19,49 @@ struct SimilarityRow {
   double loss, length;  // of the student's row
 };
 
+/// |x|^2 = sum_j w_j x_j^2
+template <class L, class C>
+total_t<L> weighted_squares(const C* x, const C* weights, std::size_t n) {
+  return sum_row<L>(n, [&](std::size_t j) {
+    const L element = load_up_to<L>(x + j, n - j, 0);
+    return (weights ? load_up_to<L>(weights + j, n - j, 0) : L(typename L::Scalar(1))) * element * element;
+  });
+}
+
+/// As similarity_row, with the squares of the rows' lengths.
+template <class L, class C>
+SimilarityRow similarity_row_of(total_t<L> s_squares, total_t<L> t_squares, C* s, const C* t, std::size_t n,
+                                const C* weights, double factor, bool wants_gradient) {
+  using N = typename L::Scalar;
+  const auto at = [n](const C* x, std::size_t j) { return load_up_to<L>(x + j, n - j, 0); };
+  const auto weight = [&](std::size_t j) { return weights ? at(weights, j) : L(N(1)); };
+  const auto inverse_root = [](auto squares) { return squares == 0 ? 0 : 1 / std::sqrt(squares); };
+  const auto inverse = inverse_root(s_squares);
+  const L a(static_cast<N>(inverse)), b(static_cast<N>(inverse_root(t_squares)));
+  const auto difference = [&](std::size_t j) { return a * at(s, j) - b * at(t, j); };
+  const auto sum = sum_row<L>(n, [&](std::size_t j) { return weight(j) * difference(j) * difference(j); });
+  const SimilarityRow result{static_cast<double>(sum), static_cast<double>(std::sqrt(s_squares))};
+  if (!wants_gradient) return result;
+  const L along(static_cast<N>(sum_row<L>(n, [&](std::size_t j) { return weight(j) * difference(j) * a * at(s, j); })));
+  const L scale(static_cast<N>(2 * factor * inverse));
+  for (std::size_t j = 0; j < n; j += L::width) {
+    store_up_to(scale * weight(j) * (difference(j) - a * at(s, j) * along), s + j, n - j);
+  }
+  return result;
+}
+
 /// sum_j w_j (s_j / |s| - t_j / |t|)^2 with |s|^2 = sum_j w_j s_j^2; without weights they are 1. A row of length 0 stays
 /// 0. With `wants_gradient` s becomes the gradient with respect to s, times factor.
 template <class L>
 SimilarityRow similarity_row(typename L::Scalar* s, const typename L::Scalar* t, std::size_t n,
                              const typename L::Scalar* weights, double factor, bool wants_gradient) {
-  using C = typename L::Scalar;
-  const auto at = [n](const C* x, std::size_t j) { return load_up_to<L>(x + j, n - j, 0); };
-  const auto weight = [&](std::size_t j) { return weights ? at(weights, j) : L(C(1)); };
-  const auto length_of = [&](const C* x) {
-    return std::sqrt(sum_row<L>(n, [&](std::size_t j) { return weight(j) * at(x, j) * at(x, j); }));
+  const auto run = [&](auto lanes, auto s_squares, auto t_squares) {
+    return similarity_row_of<decltype(lanes)>(s_squares, t_squares, s, t, n, weights, factor, wants_gradient);
   };
-  const auto inverse_of = [](double length) { return length == 0 ? 0 : 1 / length; };
-  const double length = length_of(s), inverse = inverse_of(length);
-  const L a(static_cast<C>(inverse)), b(static_cast<C>(inverse_of(length_of(t))));
-  const auto difference = [&](std::size_t j) { return a * at(s, j) - b * at(t, j); };
-  const double loss = sum_row<L>(n, [&](std::size_t j) { return weight(j) * difference(j) * difference(j); });
-  if (!wants_gradient) return {loss, length};
-  const L along(static_cast<C>(sum_row<L>(n, [&](std::size_t j) { return weight(j) * difference(j) * a * at(s, j); })));
-  const L scale(static_cast<C>(2 * factor * inverse));
-  for (std::size_t j = 0; j < n; j += L::width) {
-    store_up_to(scale * weight(j) * (difference(j) - a * at(s, j) * along), s + j, n - j);
-  }
-  return {loss, length};
+  const auto s_squares = weighted_squares<L>(s, weights, n), t_squares = weighted_squares<L>(t, weights, n);
+  if (is_safe_sum<L>(s_squares) && is_safe_sum<L>(t_squares)) return run(L{}, s_squares, t_squares);
+  using W = Wide<L>;
+  return run(W{}, weighted_squares<W>(s, weights, n), weighted_squares<W>(t, weights, n));
 }
 
 /// Of the rows' gradients M: M + its transpose, which the rows' gradient is a product with, in place. A row of length 0

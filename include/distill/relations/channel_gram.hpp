@@ -31,8 +31,8 @@ inline namespace DISTILL_ABI {
 /// Shapes      student, grad: FeatureMapView of batch x channels x (height x width); teacher: the same batch and
 ///             channels, any positions. float, double, half or bfloat16; the teacher's type is free, grad has the
 ///             student's (its strides may differ). If either is double, all is computed in double, else in float
-/// Ranges      weight finite; a sample's sum is from 0 to 4 times the channels. Products of channels must be finite in
-///             the computed type: in float, numbers up to about 1e9
+/// Ranges      weight finite; a sample's sum is from 0 to 4 times the channels. Products of channels must be in range
+///             of the computed type: in float, numbers from about 1e-18 to 1e18, besides 0
 /// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
 ///             exactly the student's memory. The teacher is a constant
 /// Gradient    with e = S - T: M_ab = 2 (e_ab - S_ab sum_c e_ac S_ac) / |G_a|; weight * w_n / divisor * (M + M^T) F

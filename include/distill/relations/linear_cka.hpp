@@ -25,7 +25,8 @@ inline namespace DISTILL_ABI {
 /// Shapes      student, grad: rows x cols, teacher: rows x any; one sample a row. float, double, half or bfloat16; the
 ///             teacher's type is free, grad has the student's. If either is double, all is computed in double, else in
 ///             float
-/// Ranges      weight finite; the loss is from 0 to 1 times weight. Products of rows must be finite in their type
+/// Ranges      weight finite; the loss is from 0 to 1 times weight. Products of rows must be in range of the
+///             computed type, and their squares of double: numbers from about 1e-18 to 1e18, in double 1e-75 to 1e75
 /// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
 ///             exactly the student's memory. The teacher is a constant. Each sample's loss is 1 - CKA
 /// Gradient    M_ij = w_i w_j (CKA K_ij / |K| - L_ij / |L|) / |K|, 2 M X

@@ -22,8 +22,8 @@ inline namespace DISTILL_ABI {
 /// Shapes      student, grad: rows x cols, teacher: rows x any; one sample a row, a map as the row of all its numbers.
 ///             float, double, half or bfloat16; the teacher's type is free, grad has the student's. If either is
 ///             double, all is computed in double, else in float
-/// Ranges      weight finite; the sum is from 0 to 4 times the samples. Products of rows must be finite in the computed
-///             type: in float, numbers up to about 1e9
+/// Ranges      weight finite; the sum is from 0 to 4 times the samples. Products of rows must be in range of the
+///             computed type: in float, numbers from about 1e-18 to 1e18, besides 0
 /// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
 ///             exactly the student's memory. The teacher is a constant. A sample's loss is its row's share of the sum
 /// Gradient    with e = S - T: M_ij = 2 w_i w_j (e_ij - S_ij sum_k w_k e_ik S_ik) / |G_i|, (M + M^T) student
