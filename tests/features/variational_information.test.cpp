@@ -212,6 +212,40 @@ TEST_CASE("VariationalInformation: differences whose squares overflow or vanish"
   }
 }
 
+TEST_CASE("VariationalInformation: a sum that double cannot hold is an infinite loss with a finite gradient") {
+  std::vector<double> student{1e200, 1, 1, -2}, teacher(4), log_scale{0, 0}, grad(4, 42), grad_log_scale(2, 42);
+  const double v = static_cast<double>(variance_of(0, 0.5));
+  const auto check = [&](const auto& maps) {
+    const VariationalInformation vid{.epsilon = 0.5, .reduction = Reduction::sum};
+    CHECK(vid(maps(student), maps(teacher), log_scale, maps(grad), grad_log_scale) == infinity);
+    CHECK(vid(maps(student), maps(teacher), log_scale) == infinity);
+    for (std::size_t k = 0; k < 4; ++k) CHECK(grad[k] == doctest::Approx(student[k] / v));
+    CHECK(grad_log_scale[0] == -infinity);
+    CHECK(std::isfinite(grad_log_scale[1]));
+  };
+  check([](auto& numbers) { return FeatureMapView{numbers.data(), 1, 2, 1, 2}; });
+  check([](auto& numbers) { return distill::nhwc(numbers.data(), 1, 1, 2, 2); });
+}
+
+TEST_CASE("VariationalInformation: a slope that float cannot hold leaves equal features without a gradient") {
+  const std::vector<double> log_scale{-80, 0};
+  for (const bool last : {false, true}) {
+    std::vector<float> student{1, 2, 3, 4}, grad(4, 42);
+    const auto maps = [&](auto& numbers) {
+      return last ? distill::nhwc(numbers.data(), 1, 1, 2, 2) : FeatureMapView{numbers.data(), 1, 2, 1, 2};
+    };
+    const VariationalInformation vid{.epsilon = 0, .weight = 1e5};
+    std::vector<double> grad_log_scale(2, 42);
+    CHECK(std::isfinite(vid(maps(student), maps(student), log_scale, maps(grad), grad_log_scale)));
+    CHECK(grad == std::vector<float>(4, 0));
+    std::vector<float> teacher = student;
+    teacher[0] = 2;
+    vid(maps(student), maps(teacher), log_scale, maps(grad), grad_log_scale);
+    CHECK(grad[0] < -1e38f);
+    CHECK(grad[3] == 0);
+  }
+}
+
 TEST_CASE("VariationalInformation: a sample with NaN makes all of log_scale's gradient NaN, unless it is ignored") {
   for (const float poison : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
     Maps<float> maps;

@@ -51,7 +51,8 @@ struct SoftplusVariance {
 ///             log_scale, grad_log_scale: one for each channel, a MatrixView of 1 row or anything contiguous with data()
 ///             and size(). float, double, half or bfloat16, each of its own type, but a gradient has that of its
 ///             argument. If student or teacher is double, all is computed in double, else in float
-/// Ranges      log_scale finite, epsilon >= 0 and finite, v_c at least 1.2e-38; weight finite. The loss may be negative
+/// Ranges      log_scale finite, epsilon >= 0 and finite, v_c at least 1.2e-38; weight finite. The loss may be negative.
+///             weight * w_i / divisor / v_c counts up to the largest number of the type that is computed in
 /// Returns     the loss; grad_student and grad_log_scale (if passed, both) receive d loss / d student and
 ///             d loss / d log_scale, or are added to with add_to(). grad_student may be exactly the student's memory.
 ///             The teacher is a constant
@@ -61,7 +62,8 @@ struct SoftplusVariance {
 /// Divisor     Reduction::per_element, the default, is the mean over samples, channels and positions
 /// Exceptions  student and teacher equal: the gradient is 0 for the student; v_c shrinks towards epsilon. A sample with
 ///             NaN or an infinity has a loss and gradient of NaN, and makes all of grad_log_scale NaN; one of weight 0 is
-///             not read. Differences whose squares overflow or vanish are computed in a wider type
+///             not read. Differences whose squares overflow or vanish are computed in a wider type; where a double
+///             cannot hold the sum either, the loss is +infinity, and the gradient of the student is finite
 /// Throws      std::invalid_argument on a parameter out of range, shapes that differ, 0 channels or positions, null,
 ///             strides that make elements coincide, memory that overlaps, a sample weight that is negative or not
 ///             finite; before anything is written
@@ -179,7 +181,11 @@ struct VariationalInformation {
                                     detail::bytes_of<N>(channels) + detail::bytes_of<double>(channels));
           N* const slopes = row.take<N>(channels);
           double* const halves = all_halves ? all_halves + i * channels : row.take<double>(channels);
-          for (std::size_t c = 0; c < channels; ++c) slopes[c] = static_cast<N>(factor * inverse[c]);
+          // infinity times a difference of 0 would be NaN
+          constexpr double most = static_cast<double>((std::numeric_limits<N>::max)());
+          for (std::size_t c = 0; c < channels; ++c) {
+            slopes[c] = static_cast<N>(std::clamp(factor * inverse[c], -most, most));
+          }
           kernels::half_squared_channels<L>(
               kernels::SamplePair<G, std::remove_const_t<T>>{kernels::sample_maps<const S>(student, i),
                                                              kernels::sample_maps<const T>(teacher, i),
@@ -190,10 +196,8 @@ struct VariationalInformation {
                                return kernels::load_up_to<D>(halves + c, channels - c, 0) *
                                       kernels::load_up_to<D>(inverse + c, channels - c, 0);
                              });
-          if (std::isfinite(sum)) return sum;
-          constexpr double nan = std::numeric_limits<double>::quiet_NaN();
-          std::fill(halves, halves + channels, nan);
-          return nan;
+          if (std::isnan(sum)) std::fill(halves, halves + channels, sum);
+          return sum;
         });
 
     if (all_halves) {

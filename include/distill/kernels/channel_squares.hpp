@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <limits>
 
@@ -65,7 +66,7 @@ bool add_channels(const SamplePair<S, T>& pair, std::size_t c, std::size_t p, st
 }
 
 /// Writes half of sum_p (s_cp - t_cp)^2 to halves[c], and slopes[c] (s_cp - t_cp) to grad, or adds it to that. grad may
-/// be the student. A sum is not finite if one of its numbers is not.
+/// be the student. A sum is NaN if one of its numbers is not finite, and only then.
 template <class L, class S, class T>
 void half_squared_channels(const SamplePair<S, T>& pair, const typename L::Scalar* slopes, double* halves) {
   const auto& [student, teacher, grad, accumulate] = pair;
@@ -86,8 +87,8 @@ void half_squared_channels(const SamplePair<S, T>& pair, const typename L::Scala
     const PairRows<S, T> rows{
         s.at(c, p),        t.at(c, p), g.data ? g.at(c, p) : nullptr, count, 1, s.position_stride, t.position_stride,
         g.position_stride, a};
-    return static_cast<double>(
-        pair_rows<Lanes<typename L::Scalar, ScalarArch>>(terms, rows, static_cast<double>(slopes[c])));
+    const auto total = pair_rows<Lanes<typename L::Scalar, ScalarArch>>(terms, rows, static_cast<double>(slopes[c]));
+    return std::isfinite(total) ? static_cast<double>(total) : std::numeric_limits<double>::quiet_NaN();
   };
   if (neighbours_of(student, teacher, grad) == Neighbours::neither) {
     for (std::size_t c = 0; c < channels; ++c) halves[c] = one_by_one(c, 0, positions);
