@@ -4,6 +4,7 @@
 #include <distill/attention/attention_transfer.hpp>
 #include <distill/core/layers.hpp>
 #include <distill/features/feature_matching.hpp>
+#include <distill/features/margin_relu.hpp>
 #include <limits>
 #include <vector>
 
@@ -13,6 +14,7 @@ namespace {
 
 using distill::FeatureMatching;
 using distill::layer_pair;
+using distill::MarginRelu;
 using distill::MatrixView;
 using distill::sum_over_layers;
 
@@ -60,6 +62,23 @@ TEST_CASE("layers: a pair of weight 0 is not read, and its gradient is 0") {
   CHECK(grad == std::vector<float>(4, 0));
 }
 
+TEST_CASE("layers: a callable binds what a loss takes besides") {
+  std::vector<float> g1(4), g2(4), expected1(4), expected2(4);
+  const std::vector<double> margins{-0.5, -1};
+  const auto maps = [](auto& numbers) { return distill::FeatureMapView{numbers.data(), 1, 2, 1, 2}; };
+  const auto with_margins = [&](auto s, auto t, auto grad, double weight, const distill::RowOptions& options) {
+    return MarginRelu{.weight = weight}(s, t, margins, grad, options);
+  };
+  const double value = MarginRelu{.weight = 0.5}(maps(s1), maps(t1), margins, maps(expected1)) +
+                       MarginRelu{.weight = 2}(maps(t1), maps(s1), margins, maps(expected2));
+  CHECK(sum_over_layers(with_margins, std::array{layer_pair(maps(s1), maps(t1), maps(g1), 0.5),
+                                                 layer_pair(maps(t1), maps(s1), maps(g2), 2)}) == value);
+  CHECK(g1 == expected1);
+  CHECK(g2 == expected2);
+  CHECK(sum_over_layers(with_margins,
+                        std::array{layer_pair(maps(s1), maps(t1), 0.5), layer_pair(maps(t1), maps(s1), 2)}) == value);
+}
+
 TEST_CASE("layers: mistakes") {
   const MatrixView s{s1.data(), 2, 2};
   std::vector<double> losses(2);
@@ -72,4 +91,7 @@ TEST_CASE("layers: mistakes") {
         sum_over_layers(FeatureMatching{}, std::array{layer_pair(s, s, 1), layer_pair(s, s, -1)});
       },
       {"sum_over_layers", "the weight of pair 1 is -1"});
+  const MatrixView<float> null{nullptr, 2, 2};
+  support::check_throws([&] { sum_over_layers(FeatureMatching{}, std::array{layer_pair(s, s, null, 0)}); },
+                        {"sum_over_layers", "grad is null"});
 }

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstddef>
+#include <type_traits>
 
+#include <distill/core/checks.hpp>
 #include <distill/core/error.hpp>
 #include <distill/core/gradient.hpp>
 #include <distill/core/options.hpp>
@@ -23,10 +25,31 @@ struct LayerPair {
 
 namespace detail {
 
-inline void clear_gradient(NoGradient) {}
+inline void clear_gradient(const char*, NoGradient) {}
 template <class View>
-void clear_gradient(const GradientTarget<View>& grad) {
+void clear_gradient(const char* who, const GradientTarget<View>& grad) {
+  require_view(who, "grad", grad.view);
   for (std::size_t i = 0; !grad.accumulate && i < samples_of(grad.view); ++i) fill_row(grad.view, i, 0);
+}
+
+template <class Loss, class = void>
+struct has_weight : std::false_type {};
+template <class Loss>
+struct has_weight<Loss, std::void_t<decltype(Loss::weight)>> : std::true_type {};
+
+/// The loss of one pair, times the pair's weight.
+template <class Loss, class Pair>
+double layer_loss(const Loss& loss, const Pair& pair, const RowOptions& options) {
+  if constexpr (has_weight<Loss>::value) {
+    static_assert(std::is_invocable_v<const Loss&, decltype(pair.student), decltype(pair.teacher)>,
+                  "distill: this loss takes more than student and teacher; pass sum_over_layers a callable "
+                  "(student, teacher, grad, weight, options) that calls it");
+    Loss weighted = loss;
+    weighted.weight *= pair.weight;
+    return weighted(pair.student, pair.teacher, pair.grad, options);
+  } else {
+    return loss(pair.student, pair.teacher, pair.grad, pair.weight, options);
+  }
 }
 
 }  // namespace detail
@@ -54,6 +77,14 @@ auto layer_pair(const Student& student, const Teacher& teacher, double weight) {
 ///     const std::vector layers{layer_pair(s1, t1, g1, 0.5), layer_pair(s2, t2, g2, 1)};
 ///     double value = sum_over_layers(FeatureMatching{}, layers, options);
 ///
+/// Where a loss takes more, a callable does, with the pair's weight to multiply the loss by:
+///
+///     sum_over_layers([&](auto s, auto t, auto grad, double weight, const RowOptions& options) {
+///       MarginRelu loss;
+///       loss.weight = weight;
+///       return loss(s, t, margins, grad, options);
+///     }, layers);
+///
 /// A student's layer may stand in several pairs: its gradient is then add_to(grad) in all but the first. A pair of weight
 /// 0 is not read, and its gradient is 0. Each pair is a call of the loss, with the options: so what is wrong with a pair
 /// is reported before anything of it is written, but after those in front of it. `options.losses` must be null: it has
@@ -72,12 +103,10 @@ double sum_over_layers(const Loss& loss, const Pairs& pairs, const RowOptions& o
   double sum = 0;
   for (const auto& pair : pairs) {
     if (pair.weight == 0) {
-      detail::clear_gradient(pair.grad);
+      detail::clear_gradient(who, pair.grad);
       continue;
     }
-    Loss weighted = loss;
-    weighted.weight *= pair.weight;
-    sum += weighted(pair.student, pair.teacher, pair.grad, options);
+    sum += detail::layer_loss(loss, pair, options);
   }
   return sum;
 }
