@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <distill/relations/probabilistic_transfer.hpp>
@@ -56,4 +57,43 @@ TEST_CASE("ProbabilisticTransfer: opposite samples") {
   for (const double g : grad) CHECK(std::isfinite(g));
   CHECK(std::isfinite(ProbabilisticTransfer{}(t, s)));
   CHECK(ProbabilisticTransfer{}(s, s) == 0);
+}
+
+TEST_CASE("ProbabilisticTransfer: samples that are opposite to the last digit, and nearly so") {
+  const std::vector<Row> teacher{{0, 1}, {2, 2}, {1, 0}};
+  const std::vector<float> t{0, 1, 2, 2, 1, 0};
+  const auto loss_of = [&](auto& numbers, auto& grad) {
+    const MatrixView teacher_view{t.data(), 3, 2};
+    return ProbabilisticTransfer{}(MatrixView{numbers.data(), 3, 2}, teacher_view, MatrixView{grad.data(), 3, 2});
+  };
+  for (const double scale : {-2.0, -3.0, -1.0 / 8, -7.0, -11.0}) {
+    std::vector<float> student{0.5f, 2.75f, 0, 0, 3, 1}, grad(6, 42);
+    for (std::size_t k = 0; k < 2; ++k) student[2 + k] = static_cast<float>(scale) * student[k];
+    std::vector<double> exact(student.begin(), student.end()), exact_grad(6, 42);
+    CHECK(std::isinf(loss_of(student, grad)));
+    CHECK(std::isinf(loss_of(exact, exact_grad)));
+    for (std::size_t k = 0; k < 6; ++k) CHECK(std::abs(exact_grad[k]) < 1);
+    for (std::size_t k = 0; k < 6; ++k) CHECK(static_cast<double>(grad[k]) == doctest::Approx(exact_grad[k]));
+  }
+  for (const float gap : {0x1p-4f, 0x1p-8f, 0x1p-12f}) {
+    CAPTURE(gap);
+    std::vector<float> student{1, 0.5f, -2, -1 - gap, 3, -1}, grad(6, 42);
+    std::vector<double> exact(student.begin(), student.end()), exact_grad(6, 42);
+    const auto expected = [&](std::size_t k, long double step) {
+      std::vector<Row> rows{{exact[0], exact[1]}, {exact[2], exact[3]}, {exact[4], exact[5]}};
+      rows[k / 2][k % 2] += step;
+      return formula(rows, teacher, {1, 1, 1}, distill::Reduction::per_element);
+    };
+    const double value = static_cast<double>(expected(0, 0));
+    CHECK(loss_of(student, grad) == doctest::Approx(value).epsilon(1e-6));
+    CHECK(loss_of(exact, exact_grad) == doctest::Approx(value).epsilon(1e-10));
+    double largest = 0;
+    for (const double g : exact_grad) largest = std::max(largest, std::abs(g));
+    for (std::size_t k = 0; k < 6; ++k) {
+      const long double step = 1e-4L * static_cast<long double>(gap);
+      const double slope = static_cast<double>((expected(k, step) - expected(k, -step)) / (2 * step));
+      CHECK(std::abs(exact_grad[k] - slope) < 1e-6 * largest);
+      CHECK(std::abs(static_cast<double>(grad[k]) - slope) < 2e-6 * largest);
+    }
+  }
 }

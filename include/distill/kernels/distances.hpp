@@ -27,6 +27,15 @@ double squared_distance(const T* x, double x_scale, const T* y, double y_scale, 
   return sum;
 }
 
+/// out += c (x - y)
+template <class C, class T>
+void add_difference(double c, const T* x, double x_scale, const T* y, double y_scale, std::size_t n, C* out) {
+  for (std::size_t j = 0; j < n; ++j) {
+    const double d = x_scale * detail::load_scalar<double>(x + j) - y_scale * detail::load_scalar<double>(y + j);
+    out[j] = static_cast<C>(static_cast<double>(out[j]) + c * d);
+  }
+}
+
 /// Turns products into distances, row by row. |x|^2 + |y|^2 - 2 x . y loses its digits where x and y are near, so what
 /// is below a hundredth of |x|^2 + |y|^2 is computed from the rows; such a distance is stored as a negative number,
 /// because its gradient has to be taken from the rows, too. `norms` [size] receives |x|^2, and `row_sums` [size], if

@@ -10,6 +10,7 @@
 #include <distill/core/options.hpp>
 #include <distill/core/version.hpp>
 #include <distill/kernels/batch.hpp>
+#include <distill/kernels/distances.hpp>
 #include <distill/kernels/gram.hpp>
 #include <distill/kernels/lanes.hpp>
 
@@ -32,13 +33,13 @@ inline namespace DISTILL_ABI {
 /// Divisor     Reduction::per_element, the default: (sum of w)^2; mean: the sum of w, a mean of KLs; a sample of weight
 ///             w counts as w
 /// Exceptions  a sample of zeros has cosine 0 with all, itself too, and gradient 0. A pair that is opposite for the
-///             student (q = 0) and not for the teacher makes the loss +infinity and adds nothing to the gradient. NaN
-///             or an infinity in a sample that counts makes the loss and all gradients NaN
+///             student (q = 0, to double's rounding) and not for the teacher makes the loss +infinity and adds nothing
+///             to the gradient. NaN or an infinity in a sample that counts makes the loss and all gradients NaN
 /// Throws      std::invalid_argument on weight, batches that differ, 0 columns, null, a stride below cols, memory that
 ///             overlaps, a sample weight that is negative or not finite, a workspace that is too small; before anything
 ///             is written
-/// Cost        three products by Eigen in the calling thread (which may allocate for its blocking), a logarithm a pair;
-///             workspace: workspace_size(student, teacher), two matrices rows x rows and two panels
+/// Cost        three products by Eigen in the calling thread (which may allocate for its blocking), a logarithm a pair; a
+///             pair that is nearly opposite is computed from the rows. Workspace: workspace_size(student, teacher), two matrices rows x rows and two panels
 /// Conventions the pair (i, i) counts, and the mean is over pairs, as in the authors' code, whose 1e-7 in norms and
 ///             logarithms is left out
 /// Paper       Passalis, Tefas: Learning Deep Representations with Probabilistic Knowledge Transfer, 2018
@@ -66,10 +67,30 @@ struct ProbabilisticTransfer {
   }
 
  private:
-  static constexpr kernels::BatchMemory memory{2, 3};
+  static constexpr kernels::BatchMemory memory{2, 4};
 
-  /// k of a cosine that rounding may have taken beyond -1 and 1
-  static double likeness(double cosine) { return cosine < -1 ? 0 : cosine > 1 ? 1 : (1 + cosine) / 2; }
+  /// Turns products of unit rows into 1 + cos. That loses its digits where rows are nearly opposite, so what is below a
+  /// hundredth is computed from the rows, as |u_i + u_j|^2 / 2, and stored as a negative number, because its gradient
+  /// has to be taken from the rows, too.
+  template <class C, class T>
+  static void products_to_likeness(const kernels::Batch<C>& batch, const kernels::BatchRows<T>& rows, C* square) {
+    const std::size_t n = batch.size;
+    batch.for_each([&](std::size_t i) {
+      for (std::size_t j = 0; j < n; ++j) {
+        C& x = square[i * n + j];
+        x = (std::min)(1 + x, C(2));  // in this order NaN stays
+        if (!(x < C(0.01))) continue;
+        const double both =
+            kernels::squared_distance(rows.matrix.row(batch.index[i]), rows.inverse_lengths[i],
+                                      rows.matrix.row(batch.index[j]), -rows.inverse_lengths[j], rows.matrix.cols);
+        x = both < 1e-30 ? C(0) : static_cast<C>(-both / 2);  // opposite to the rounding of unit rows
+      }
+    });
+  }
+  template <class C>
+  static double likeness(C stored) {
+    return std::abs(static_cast<double>(stored)) / 2;
+  }
 
   template <class C, class Call>
   double compute(const Call& call, const RowOptions& options) const {
@@ -79,21 +100,23 @@ struct ProbabilisticTransfer {
     const auto teacher = kernels::batch_rows(batch, call.teacher, true, batch.vector(1));
     C *const s = batch.square(0), *const t = batch.square(1);
     kernels::gram(batch, student, s);
+    products_to_likeness(batch, student, s);
     kernels::gram(batch, teacher, t);
+    products_to_likeness(batch, teacher, t);
     const double factor = batch.factor(weight, reduction, 2);
     const std::size_t n = batch.size;
     batch.for_each([&](std::size_t i) {
-      const C* const cosines = s + i * n;
+      const C* const own = s + i * n;
       C* const row = t + i * n;  // becomes M
       double s_sum = 0, t_sum = 0;
       for (std::size_t j = 0; j < n; ++j) {
-        s_sum += batch.weights[j] * likeness(static_cast<double>(cosines[j]));
-        t_sum += batch.weights[j] * likeness(static_cast<double>(row[j]));
+        s_sum += batch.weights[j] * likeness(own[j]);
+        t_sum += batch.weights[j] * likeness(row[j]);
       }
       double loss = 0;
       for (std::size_t j = 0; j < n; ++j) {
-        const double q = likeness(static_cast<double>(cosines[j])) / s_sum;
-        const double p = likeness(static_cast<double>(row[j])) / t_sum;
+        const double q = likeness(own[j]) / s_sum;
+        const double p = likeness(row[j]) / t_sum;
         // p ln(p / q) + q - p is never negative, and the sums of p and q are equal
         if (p > 0 && q == 0)
           loss = std::numeric_limits<double>::infinity();
@@ -106,10 +129,39 @@ struct ProbabilisticTransfer {
     });
     if (call.wants_gradient()) {
       kernels::add_transpose(t, n);
-      const double* const dots = kernels::row_products(batch, t, s, batch.vector(2));
-      kernels::put_products<kernels::Lanes<C, kernels::DefaultArch>>(batch, t, student, student, dots, call.grad);
+      put_gradient(batch, call, student, s, t);
     }
     return factor * batch.sum_losses(options);
+  }
+
+  /// From 1 + cos, as products_to_likeness() stores it, and M + M^T. Of a pair that is nearly opposite u_i + u_j is added
+  /// from the rows, and its product with u_i is 1 + cos.
+  template <class C, class Call, class Rows>
+  static void put_gradient(const kernels::Batch<C>& batch, const Call& call, const Rows& student, C* likenesses, C* m) {
+    const std::size_t n = batch.size;
+    double *const dots = batch.vector(2), *const near_pairs = batch.vector(3);
+    batch.for_each([&](std::size_t i) {
+      dots[i] = near_pairs[i] = 0;
+      for (std::size_t j = 0; j < n; ++j) {
+        C &x = likenesses[i * n + j], &slope = m[i * n + j];
+        const bool is_near = x <= 0;  // of which the slope takes x's place
+        const double along = is_near ? -static_cast<double>(x) : static_cast<double>(x) - 1;
+        dots[i] += static_cast<double>(slope) * along;
+        near_pairs[i] += is_near ? 1 : 0;
+        x = is_near ? slope : C(0);
+        if (is_near) slope = 0;
+      }
+    });
+    kernels::put_products<kernels::Lanes<C, kernels::DefaultArch>>(
+        batch, m, student, student, dots, call.grad, [&](std::size_t i, std::size_t begin, std::size_t count, C* out) {
+          if (near_pairs[i] == 0) return;
+          const auto row = [&](std::size_t k) { return call.student.row(batch.index[k]) + begin; };
+          const double* const scale = student.inverse_lengths;
+          for (std::size_t j = 0; j < n; ++j) {
+            const double c = static_cast<double>(likenesses[i * n + j]);
+            if (c != 0) kernels::add_difference(c, row(i), scale[i], row(j), -scale[j], count, out);
+          }
+        });
   }
 };
 

@@ -165,16 +165,11 @@ struct RelationalDistance {
     kernels::put_products<L>(batch, coefficients, student, student, dots, call.grad,
                              [&](std::size_t i, std::size_t begin, std::size_t count, C* out) {
                                if (near_pairs[i] == 0) return;
-                               const auto* const own = call.student.row(batch.index[i]) + begin;
+                               const auto row = [&](std::size_t k) { return call.student.row(batch.index[k]) + begin; };
                                for (std::size_t j = 0; j < n; ++j) {
                                  const double c = static_cast<double>(d[i * n + j]);
                                  if (c == 0) continue;
-                                 const auto* const other = call.student.row(batch.index[j]) + begin;
-                                 for (std::size_t k = 0; k < count; ++k) {
-                                   const double difference = scale_of(i) * detail::load_scalar<double>(own + k) -
-                                                             scale_of(j) * detail::load_scalar<double>(other + k);
-                                   out[k] = static_cast<C>(static_cast<double>(out[k]) + c * difference);
-                                 }
+                                 kernels::add_difference(c, row(i), scale_of(i), row(j), scale_of(j), count, out);
                                }
                              });
   }
