@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <distill/relations/relational_angle.hpp>
@@ -98,4 +99,46 @@ TEST_CASE("RelationalAngle: the angles between all samples are never stored") {
   std::vector<float> grad(student.size());
   RelationalAngle{}(view, view, MatrixView{grad.data(), samples, cols});
   CHECK(distill::scratch_bytes() <= bytes);
+}
+
+TEST_CASE("RelationalAngle: samples that are near keep their digits") {
+  const std::size_t n = 8, cols = 32;
+  const std::vector<long double> ones(n, 1);
+  for (const double gap : {1e-2, 1e-4, 1e-6, 3e-7, 1e-7}) {
+    CAPTURE(gap);
+    support::Scores<float, float> scores(support::Kind::random, n, cols, 3), noise(support::Kind::random, n, cols, 4);
+    for (const std::size_t i : {3, 5}) {
+      for (std::size_t j = 0; j < cols; ++j) {
+        const double x = static_cast<double>(scores.student.at(0, j)), e = static_cast<double>(noise.student.at(i, j));
+        scores.student.set(i, j, x * (1 + gap * e));
+      }
+    }
+    std::vector<Row> student, teacher;
+    for (std::size_t i = 0; i < n; ++i) {
+      student.push_back(scores.student.row(i));
+      teacher.push_back(scores.teacher.row(i));
+    }
+    for (const bool normalize : {false, true}) {
+      CAPTURE(normalize);
+      const RelationalAngle loss{.normalize = normalize};
+      const auto formula = [&] { return formula_of(loss)(student, teacher, ones, distill::Reduction::per_element); };
+      support::Matrix<float> grad(n, cols);
+      const double value = loss(scores.student.view(), scores.teacher.view(), grad.view());
+      CHECK(value == doctest::Approx(static_cast<double>(formula())).epsilon(1e-9));
+      long double largest = 0, error = 0;
+      for (std::size_t i = 0; i < n; ++i) {
+        for (std::size_t j = 0; j < cols; ++j) {
+          const long double kept = student[i][j], step = 1e-10L;
+          student[i][j] = kept + step;
+          const long double above = formula();
+          student[i][j] = kept - step;
+          const long double expected = (above - formula()) / (2 * step);
+          student[i][j] = kept;
+          largest = std::max(largest, std::abs(expected));
+          error = std::max(error, std::abs(expected - support::number(grad.at(i, j))));
+        }
+      }
+      CHECK(static_cast<double>(error / largest) < 1e-6);
+    }
+  }
 }

@@ -1,6 +1,7 @@
 // The angles between the samples of a batch.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 
@@ -36,8 +37,9 @@ inline namespace DISTILL_ABI {
 ///             overlaps, a sample weight that is negative or not finite, a workspace that is too small; before anything
 ///             is written
 /// Cost        three products by Eigen in the calling thread (which may allocate for its blocking), and rows^3 angles,
-///             spread over the executor, never stored. Workspace: workspace_size(student, teacher), six matrices rows x
-///             rows and two panels, in double
+///             spread over the executor, never stored; those with a side below a thousandth of the samples' lengths are
+///             computed from the rows, in cols multiplications each. Workspace: workspace_size(student, teacher), six
+///             matrices rows x rows and two panels, in double
 /// Conventions the mean over all rows^3 triples, as the published code has it, though some are degenerate. `normalize`
 ///             is the default of mmrazor
 /// Paper       Park, Kim, Lu, Cho: Relational Knowledge Distillation, 2019 (arXiv:1904.05068)
@@ -72,8 +74,8 @@ struct RelationalAngle {
     if (batch.size == 0) return 0;
     const auto student = kernels::batch_rows(batch, call.student, normalize, batch.vector(0), true);
     const auto teacher = kernels::batch_rows(batch, call.teacher, normalize, batch.vector(1), true);
-    const Triangles s = triangles(batch, student, batch.square(0), batch.square(1));
-    const Triangles t = triangles(batch, teacher, batch.square(2), batch.square(3));
+    const auto s = triangles(batch, student, batch.square(0), batch.square(1));
+    const auto t = triangles(batch, teacher, batch.square(2), batch.square(3));
     const double factor = batch.factor(weight, reduction, 3);
     const bool wants_gradient = call.wants_gradient();
     const std::size_t n = batch.size;
@@ -84,7 +86,8 @@ struct RelationalAngle {
       for (std::size_t k = 0; wants_gradient && k < n; ++k) row[k] = 0;
       double loss = 0;
       for (std::size_t j = 0; j < n; ++j) {
-        const Corner own(s, n, i, j), other(t, n, i, j);
+        const Corner own(s, i, j);
+        const Corner other(t, i, j);
         const double pair = batch.weights[j], both = 2 * factor * batch.weights[i] * pair;
         double corner_loss = 0, along = 0, sum = 0;
         for (std::size_t k = 0; k < n; ++k) {
@@ -92,7 +95,7 @@ struct RelationalAngle {
           const double h = x < -1 ? -1 : x > 1 ? 1 : x, w = batch.weights[k];
           corner_loss += w * h * (x - h / 2);
           if (wants_gradient) {
-            const double slope = both * w * h, coefficient = slope * own.inverse_distance * own.inverse[k];
+            const double slope = both * w * h, coefficient = slope * own.inverse_distance * own.inverse(k);
             along += slope * cosine;
             sum += coefficient;
             row[k] += coefficient;
@@ -123,36 +126,78 @@ struct RelationalAngle {
     return factor * batch.sum_losses(options);
   }
 
-  /// The products of rows, and 1 / distances: 0 between equal samples.
+  /// The products of rows, and 1 / distances: 0 between equal samples. (i - j) . (k - j) loses its digits in products
+  /// where a distance is small: below a thousandth of the rows' lengths it is stored as a negative number, and the
+  /// triangle's product is computed from the rows.
+  template <class T>
   struct Triangles {
+    const kernels::Batch<double>& batch;
+    const kernels::BatchRows<T>& rows;
     const double *products, *inverse;
   };
-  template <class Rows>
-  static Triangles triangles(const kernels::Batch<double>& batch, const Rows& rows, double* products, double* inverse) {
+  template <class T>
+  static Triangles<T> triangles(const kernels::Batch<double>& batch, const kernels::BatchRows<T>& rows,
+                                double* products, double* inverse) {
     const std::size_t n = batch.size;
+    double* const norms = batch.vector(2);
     kernels::gram(batch, rows, products);
     for (std::size_t k = 0; k < n * n; ++k) inverse[k] = products[k];
-    kernels::products_to_distances<kernels::Lanes<double, kernels::DefaultArch>>(batch, rows, false, batch.vector(2),
-                                                                                 nullptr, inverse);
-    for (std::size_t k = 0; k < n * n; ++k) inverse[k] = inverse[k] == 0 ? 0 : 1 / std::abs(inverse[k]);
-    return {products, inverse};
+    kernels::products_to_distances<kernels::Lanes<double, kernels::DefaultArch>>(batch, rows, false, norms, nullptr,
+                                                                                 inverse);
+    for (std::size_t i = 0; i < n; ++i) {
+      for (std::size_t j = 0; j < n; ++j) {
+        double& x = inverse[i * n + j];
+        const double distance = std::abs(x);
+        const bool is_near = distance * distance < 1e-6 * (norms[i] + norms[j]);
+        x = distance == 0 ? 0 : (is_near ? -1 : 1) / distance;
+      }
+    }
+    return {batch, rows, products, inverse};
   }
 
   /// The triangles at j that have i.
+  template <class T>
   struct Corner {
-    const double *products_i, *products_j, *inverse;  // [k]
+    const Triangles<T>& all;
+    std::size_t i, j;
+    const double *products_i, *products_j, *inverse_j;  // [k]
     double product_ij, product_jj, inverse_distance;
+    bool is_near;
 
-    Corner(const Triangles& all, std::size_t n, std::size_t i, std::size_t j)
-        : products_i(all.products + i * n),
-          products_j(all.products + j * n),
-          inverse(all.inverse + j * n),
+    Corner(const Triangles<T>& triangles, std::size_t first, std::size_t corner)
+        : all(triangles),
+          i(first),
+          j(corner),
+          products_i(all.products + i * all.batch.size),
+          products_j(all.products + j * all.batch.size),
+          inverse_j(all.inverse + j * all.batch.size),
           product_ij(products_i[j]),
           product_jj(products_j[j]),
-          inverse_distance(inverse[i]) {}
+          inverse_distance(std::abs(inverse_j[i])),
+          is_near(inverse_j[i] < 0) {}
+    double inverse(std::size_t k) const { return std::abs(inverse_j[k]); }
     /// (i - j) . (k - j) / (|i - j| |k - j|)
     double cosine(std::size_t k) const {
-      return (products_i[k] - products_j[k] - product_ij + product_jj) * inverse_distance * inverse[k];
+      if (k == i) return inverse_distance == 0 ? 0 : 1;
+      const double product =
+          is_near || inverse_j[k] < 0 ? product_of_rows(k) : products_i[k] - products_j[k] - product_ij + product_jj;
+      return std::clamp(product * inverse_distance * inverse(k), -1.0, 1.0);
+    }
+
+   private:
+    double product_of_rows(std::size_t k) const {
+      const auto& rows = all.rows;
+      const auto scale = [&](std::size_t m) { return rows.inverse_lengths ? rows.inverse_lengths[m] : 1; };
+      const auto row = [&](std::size_t m) { return rows.matrix.row(all.batch.index[m]); };
+      const T *const x = row(i), *const y = row(j), *const z = row(k);
+      const double x_scale = scale(i), y_scale = scale(j), z_scale = scale(k);
+      double sum = 0;
+      for (std::size_t c = 0; c < rows.matrix.cols; ++c) {
+        const double at_j = y_scale * detail::load_scalar<double>(y + c);
+        sum += (x_scale * detail::load_scalar<double>(x + c) - at_j) *
+               (z_scale * detail::load_scalar<double>(z + c) - at_j);
+      }
+      return sum;
     }
   };
 };
