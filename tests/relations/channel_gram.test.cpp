@@ -111,3 +111,13 @@ TEST_CASE_TEMPLATE("ChannelGram: large and small numbers are no zeros", S, float
     loss_of(student, teacher, usual);
   }
 }
+
+TEST_CASE("ChannelGram: one channel has no loss and no gradient") {
+  for (int k = 1; k < 30; ++k) {
+    const std::vector<float> student{0.1f * static_cast<float>(k), 0.3f, 0.7f}, teacher{3, 2, 1};
+    std::vector<float> grad(3, 42);
+    CHECK(ChannelGram{}(FeatureMapView{student.data(), 1, 1, 1, 3}, FeatureMapView{teacher.data(), 1, 1, 1, 3},
+                        FeatureMapView{grad.data(), 1, 1, 1, 3}) == 0);
+    CHECK(grad == std::vector<float>(3, 0));
+  }
+}

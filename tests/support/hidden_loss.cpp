@@ -181,6 +181,10 @@ void check_values_and_gradients(const HiddenLoss& loss) {
     const Answer single = loss.call(random_problem(loss, scalar, Kind::random, 1), {});
     CHECK(std::isfinite(single.value));
     for (const double g : single.gradient[0]) CHECK(std::isfinite(g));
+    if (loss.single_sample_is_zero) {
+      CHECK(single.value == 0);
+      CHECK(single.gradient[0] == std::vector<double>(loss.student_size));
+    }
   }
 }
 

@@ -51,10 +51,15 @@ SimilarityRow similarity_row_of(total_t<L> s_squares, total_t<L> t_squares, C* s
 }
 
 /// sum_j w_j (s_j / |s| - t_j / |t|)^2 with |s|^2 = sum_j w_j s_j^2; without weights they are 1. A row of length 0 stays
-/// 0. With `wants_gradient` s becomes the gradient with respect to s, times factor.
+/// 0, and one number alone has no loss. With `wants_gradient` s becomes the gradient with respect to s, times factor.
 template <class L>
 SimilarityRow similarity_row(typename L::Scalar* s, const typename L::Scalar* t, std::size_t n,
                              const typename L::Scalar* weights, double factor, bool wants_gradient) {
+  if (n == 1) {  // s / |s| is 1, but for rounding; NaN stays
+    const double loss = 0 * static_cast<double>(*s + *t), length = std::abs(static_cast<double>(*s));
+    if (wants_gradient) *s = static_cast<typename L::Scalar>(loss);
+    return {loss, length};
+  }
   const auto run = [&](auto lanes, auto s_squares, auto t_squares) {
     return similarity_row_of<decltype(lanes)>(s_squares, t_squares, s, t, n, weights, factor, wants_gradient);
   };

@@ -37,8 +37,8 @@ inline namespace DISTILL_ABI {
 ///             exactly the student's memory. The teacher is a constant
 /// Gradient    with e = S - T: M_ab = 2 (e_ab - S_ab sum_c e_ac S_ac) / |G_a|; weight * w_n / divisor * (M + M^T) F
 /// Divisor     Reduction::per_element, the default: the sum of w times channels^2
-/// Exceptions  a channel of zeros goes with none: its rows are 0, and so is its gradient. A sample with NaN or an
-///             infinity has a loss and gradient of NaN
+/// Exceptions  a channel of zeros goes with none: its rows are 0, and so is its gradient. One channel has nothing to go
+///             with: loss 0, gradient 0. A sample with NaN or an infinity has a loss and gradient of NaN
 /// Throws      std::invalid_argument on weight, batches or channels that differ, 0 channels or positions, null, strides
 ///             that make elements coincide, memory that overlaps, a sample weight that is negative or not finite;
 ///             before anything is written

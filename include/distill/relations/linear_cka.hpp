@@ -32,8 +32,9 @@ inline namespace DISTILL_ABI {
 /// Gradient    M_ij = w_i w_j (CKA K_ij / |K| - L_ij / |L|) / |K|, 2 M X
 /// Divisor     Reduction::mean, the default, and per_element: the batch is one term; sum is that times the sum of w.
 ///             A sample of weight w counts as w
-/// Exceptions  a batch of equal samples, or of one, is uncorrelated with all: loss 1, gradient 0. NaN or an infinity in
-///             a sample that counts makes the loss and all gradients NaN
+/// Exceptions  a batch of equal samples is uncorrelated with all: loss 1, gradient 0. One sample has nothing to be
+///             aligned: loss 0, gradient 0. NaN or an infinity in a sample that counts makes the loss and all gradients
+///             NaN
 /// Throws      std::invalid_argument on weight, batches that differ, 0 columns, null, a stride below cols, memory that
 ///             overlaps, a sample weight that is negative or not finite, a workspace that is too small; before anything
 ///             is written
@@ -101,7 +102,8 @@ struct LinearCka {
       }
     });
     const kernels::CorrelationDistance r(uu, vv, uv, total(row_gap), 0);
-    for (std::size_t i = 0; i < n; ++i) batch.losses[i] = r.distance;
+    const double distance = n == 1 ? uu + vv : r.distance;  // of one sample: 0, or NaN
+    for (std::size_t i = 0; i < n; ++i) batch.losses[i] = distance;
     batch.sum_losses(options);
     const double factor = reduction == Reduction::sum ? weight * batch.total_weight : weight;
     if (call.wants_gradient()) {
@@ -114,7 +116,7 @@ struct LinearCka {
       });
       kernels::put_products<kernels::Lanes<C, kernels::DefaultArch>>(batch, s, student, student, nullptr, call.grad);
     }
-    return factor * r.distance;
+    return factor * distance;
   }
 };
 

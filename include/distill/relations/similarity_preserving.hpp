@@ -28,8 +28,9 @@ inline namespace DISTILL_ABI {
 ///             exactly the student's memory. The teacher is a constant. A sample's loss is its row's share of the sum
 /// Gradient    with e = S - T: M_ij = 2 w_i w_j (e_ij - S_ij sum_k w_k e_ik S_ik) / |G_i|, (M + M^T) student
 /// Divisor     Reduction::per_element, the default: (sum of w)^2; mean: the sum of w; a sample of weight w counts as w
-/// Exceptions  a sample of zeros is similar to none: its rows are 0, and so is its gradient. NaN or an infinity in a
-///             sample that counts makes the loss and all gradients NaN
+/// Exceptions  a sample of zeros is similar to none: its rows are 0, and so is its gradient. One sample has nothing to be
+///             similar to: loss 0, gradient 0. NaN or an infinity in a sample that counts makes the loss and all
+///             gradients NaN
 /// Throws      std::invalid_argument on weight, batches that differ, 0 columns, null, a stride below cols, memory that
 ///             overlaps, a sample weight that is negative or not finite, a workspace that is too small; before anything
 ///             is written
