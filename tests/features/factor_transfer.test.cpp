@@ -64,6 +64,7 @@ void check_formula(const FactorTransfer& loss, Shape student, Shape teacher, boo
     }
     return loss.distance == FactorDistance::absolute ? absolute : euclidean ? std::sqrt(squared) : squared;
   };
+  checked.zero_sample_has_no_gradient = true;
   support::check_hidden_loss(checked);
 }
 

@@ -42,6 +42,7 @@ TEST_CASE("Contrastive: value and gradient are the formula's, with every option"
     hidden.teacher_size = hidden.student_size;
     hidden.tolerance = 4;  // products are rounded before they are divided by the temperature
     hidden.single_sample_is_zero = true;
+    hidden.zero_sample_has_no_gradient = normalize;
     support::check_hidden_loss(hidden);
   }
 }

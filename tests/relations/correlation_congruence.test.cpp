@@ -56,6 +56,7 @@ TEST_CASE("CorrelationCongruence: value and gradient are the formula's, with eve
         hidden.has_kinks = distance == CongruenceDistance::frobenius;
         hidden.student_size = 9;
         hidden.tolerance = 2;  // polynomials of products that are rounded already
+        hidden.zero_sample_has_no_gradient = normalize;
         support::check_hidden_loss(hidden);
       }
     }

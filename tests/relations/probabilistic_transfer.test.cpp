@@ -42,6 +42,7 @@ TEST_CASE("ProbabilisticTransfer: value and gradient are the formula's, with eve
   auto loss = support::relation_loss("ProbabilisticTransfer", ProbabilisticTransfer{}, formula);
   loss.tolerance = 8;  // a KL of nearly equal probabilities is a small difference of cosines in float
   loss.single_sample_is_zero = true;
+  loss.zero_sample_has_no_gradient = true;
   support::check_hidden_loss(loss);
 }
 

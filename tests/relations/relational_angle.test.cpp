@@ -65,6 +65,8 @@ TEST_CASE("RelationalAngle: value and gradient are the formula's, with every opt
     const RelationalAngle loss{.normalize = normalize};
     auto hidden = support::relation_loss("RelationalAngle", loss, formula_of(loss));
     hidden.single_sample_is_zero = true;
+    hidden.zero_sample_has_no_gradient = normalize;
+    hidden.equal_samples_have_no_gradient = true;
     support::check_hidden_loss(hidden);
   }
 }

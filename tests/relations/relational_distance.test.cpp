@@ -101,6 +101,8 @@ TEST_CASE("RelationalDistance: value and gradient are the formula's, with every 
       auto hidden = support::relation_loss("RelationalDistance", loss, formula_of(loss));
       hidden.tolerance = 8;  // a distance is the root of a difference of products
       hidden.single_sample_is_zero = true;
+      hidden.zero_sample_has_no_gradient = normalize;
+      hidden.equal_samples_have_no_gradient = true;
       support::check_hidden_loss(hidden);
     }
   }

@@ -207,6 +207,16 @@ void check_zeros(const HiddenLoss& loss) {
         for (const double g : row) CHECK(std::abs(g) < 1e4);
       }
     }
+    const std::vector<double> zeros(loss.student_size);
+    if (loss.zero_sample_has_no_gradient) {
+      CHECK(loss.call(zero_sample, {}).gradient[1] == zeros);
+      for (const auto& row : loss.call(all_zero, {}).gradient) CHECK(row == zeros);
+    }
+    if (loss.equal_samples_have_no_gradient) {
+      Problem all_equal = random;
+      for (Row& row : all_equal.student) row = random.student[0];
+      for (const auto& row : loss.call(all_equal, {}).gradient) CHECK(row == zeros);
+    }
   }
 }
 

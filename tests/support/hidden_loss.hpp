@@ -30,12 +30,14 @@ struct HiddenLoss {
   HiddenFormula formula = {};
   /// Instead of the formula, where samples do not depend on one another: the loss of one ...
   std::function<long double(const reference::Row& student, const reference::Row& teacher)> sample = {};
-  std::size_t sum_terms = 1;           // ... and what Reduction::per_element divides it by
-  double tolerance = 1;                // times the usual, in float, with a reason where it is set
-  bool has_kinks = false;              // where student and teacher agree
-  bool is_nonnegative = true;          // each sample's loss
-  bool poisons_batch = false;          // a sample with NaN makes all others NaN
-  bool single_sample_is_zero = false;  // the loss and gradient of one
+  std::size_t sum_terms = 1;   // ... and what Reduction::per_element divides it by
+  double tolerance = 1;        // times the usual, in float, with a reason where it is set
+  bool has_kinks = false;      // where student and teacher agree
+  bool is_nonnegative = true;  // each sample's loss
+  bool poisons_batch = false;  // a sample with NaN makes all others NaN
+  bool zero_sample_has_no_gradient = false;
+  bool equal_samples_have_no_gradient = false;  // where all of the student's are equal
+  bool single_sample_is_zero = false;           // the loss and gradient of one
 };
 
 template <class S>
