@@ -13,6 +13,7 @@
 #include "support/golden.hpp"
 #include "support/gradient_check.hpp"
 #include "support/hidden_loss.hpp"
+#include "support/threads.hpp"
 #include "support/tolerances.hpp"
 
 namespace {
@@ -292,6 +293,54 @@ TEST_CASE("AttentionMatrix: per_element counts what counts, mean and sum do not;
     CHECK(call(Reduction::mean) == doctest::Approx(sum / 2.5).epsilon(1e-13));
     CHECK(call(Reduction::sum) == doctest::Approx(sum).epsilon(1e-13));
     CHECK(losses[0] == doctest::Approx(static_cast<double>(first.loss)).epsilon(1e-13));
+  }
+}
+
+TEST_CASE_TEMPLATE("AttentionMatrix: masks in every type, and by any executor", S, float, distill::half) {
+  const Shape shape{3, 3, 40, 40};
+  const std::size_t samples = 8, size = shape.student_size();
+  support::Scores<S, S> scores(support::Kind::random, samples, size);
+  support::Matrix<double> exact_student(samples, size), exact_teacher(samples, size), exact_grad(samples, size);
+  std::vector<std::uint8_t> mask;
+  for (std::size_t i = 0; i < samples; ++i) {
+    for (std::size_t e = 0; e < size; ++e) {
+      exact_student.set(i, e, static_cast<double>(support::number(scores.student.at(i, e))));
+      exact_teacher.set(i, e, static_cast<double>(support::number(scores.teacher.at(i, e))));
+    }
+    for (std::size_t k = 0; k < shape.keys; ++k) mask.push_back(k % 7 != i % 7 && k < 20 + 3 * i);
+  }
+  const auto call = [&](const AttentionMatrix& loss, auto& student, auto& teacher, auto& grad,
+                        const RowOptions& options = {}) {
+    const auto maps = [&](auto& m) { return support::as_maps(m.view(), 3, shape.queries, shape.keys); };
+    return loss(maps(student), maps(teacher), TokenMask{mask.data(), samples, shape.keys}, maps(grad), options);
+  };
+  const support::Backwards backwards;
+  const support::Threads threads{3};
+  for (const AttentionHeads heads : {AttentionHeads::each, AttentionHeads::mean}) {
+    for (const AttentionMatrixDistance distance : all_distances) {
+      AttentionMatrix loss = matrix(distance, heads, true);
+      loss.weight = 1000;  // for gradients in the middle of half's range
+      support::Matrix<S> grad(samples, size), other(samples, size);
+      const double expected = call(loss, exact_student, exact_teacher, exact_grad);
+      const double value = call(loss, scores.student, scores.teacher, grad);
+      CHECK(value == doctest::Approx(expected).epsilon(1e-5));
+      const double rounding = sizeof(S) == 2 ? tolerances::half_rounding : 0;
+      for (std::size_t i = 0; i < samples; ++i) {
+        double worst = 0;
+        for (std::size_t e = 0; e < size; ++e) {
+          const double g = exact_grad.at(i, e);
+          const double error = std::abs(static_cast<double>(support::number(grad.at(i, e))) - g);
+          worst = std::max(worst, error / (rounding * std::abs(g) + 1e-6));
+        }
+        CHECK(worst <= 1);
+      }
+      for (const distill::Executor executor : {distill::Executor(backwards), distill::Executor(threads)}) {
+        RowOptions options;
+        options.executor = executor;
+        CHECK(call(loss, scores.student, scores.teacher, other, options) == value);
+        CHECK(other.same_bits(grad));
+      }
+    }
   }
 }
 

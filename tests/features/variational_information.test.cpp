@@ -14,6 +14,7 @@
 #include "support/data.hpp"
 #include "support/golden.hpp"
 #include "support/hidden_loss.hpp"
+#include "support/threads.hpp"
 
 namespace {
 
@@ -152,10 +153,33 @@ TEST_CASE("VariationalInformation: the gradient of log_scale is added to, and is
       distill::add_to(MatrixView{other.data(), 1, channels}));
   for (std::size_t c = 0; c < channels; ++c) CHECK(other[c] == doctest::Approx(2 * grad[c]).epsilon(1e-12));
 
-  // in place, and without a gradient for the student
+  // in place
   vid(maps.first(maps.student), maps.first(maps.teacher), log_scale, maps.first(maps.student), other);
   CHECK(other == grad);
   CHECK(maps.student == maps.grad);
+}
+
+TEST_CASE("VariationalInformation: both gradients are the same by any executor") {
+  const std::size_t samples = 200;  // blocks for three threads
+  std::vector<float> student, teacher, grad(samples * channels * positions), other(grad.size());
+  for (std::size_t k = 0; k < grad.size(); ++k) {
+    student.push_back(static_cast<float>(k * 7 % 31) / 8 - 2);
+    teacher.push_back(static_cast<float>(k * 5 % 23) / 8 - 2);
+  }
+  const auto maps = [&](std::vector<float>& v) { return FeatureMapView{v.data(), samples, channels, height, width}; };
+  const std::vector<double> log_scale = log_scales(channels);
+  std::vector<double> grad_log_scale(channels), other_log_scale(channels);
+  const VariationalInformation vid;
+  const double value = vid(maps(student), maps(teacher), log_scale, maps(grad), grad_log_scale);
+  const support::Backwards backwards;
+  const support::Threads threads{3};
+  for (const distill::Executor executor : {distill::Executor(backwards), distill::Executor(threads)}) {
+    distill::RowOptions options;
+    options.executor = executor;
+    CHECK(vid(maps(student), maps(teacher), log_scale, maps(other), other_log_scale, options) == value);
+    CHECK(other_log_scale == grad_log_scale);
+    CHECK(other == grad);
+  }
 }
 
 TEST_CASE("VariationalInformation: at the best variance the gradient of log_scale is 0") {

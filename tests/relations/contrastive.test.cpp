@@ -47,6 +47,10 @@ TEST_CASE("Contrastive: value and gradient are the formula's, with every option"
   }
 }
 
+TEST_CASE("Contrastive: value and gradient in a workspace of the caller's") {
+  support::check_workspace(Contrastive{});
+}
+
 TEST_CASE("Contrastive: golden vectors of a batch's own negatives") {
   for (const auto& golden : support::golden_cases("infonce.automodel")) {
     if (golden.at("inputs").contains("hard_negatives")) continue;  // docs/coming-from.md

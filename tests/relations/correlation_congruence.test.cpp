@@ -63,6 +63,10 @@ TEST_CASE("CorrelationCongruence: value and gradient are the formula's, with eve
   }
 }
 
+TEST_CASE("CorrelationCongruence: value and gradient in a workspace of the caller's") {
+  support::check_workspace(CorrelationCongruence{});
+}
+
 TEST_CASE("CorrelationCongruence: golden vectors") {
   support::check_golden_relation("cc_kernel.torchdistill", [](const auto& params, std::size_t) {
     CorrelationCongruence loss{.normalize = false, .distance = CongruenceDistance::frobenius};

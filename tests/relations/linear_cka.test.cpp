@@ -53,6 +53,10 @@ TEST_CASE("LinearCka: value and gradient are the formula's, with every option") 
   support::check_hidden_loss(loss);
 }
 
+TEST_CASE("LinearCka: value and gradient in a workspace of the caller's") {
+  support::check_workspace(LinearCka{});
+}
+
 TEST_CASE("LinearCka: a student that is rotated, scaled and shifted is aligned") {
   const std::vector<double> teacher{1, 2, 0, 3, -1, 2, 4, 4};
   std::vector<double> student, grad(8);

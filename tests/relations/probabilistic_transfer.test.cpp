@@ -46,6 +46,10 @@ TEST_CASE("ProbabilisticTransfer: value and gradient are the formula's, with eve
   support::check_hidden_loss(loss);
 }
 
+TEST_CASE("ProbabilisticTransfer: value and gradient in a workspace of the caller's") {
+  support::check_workspace(ProbabilisticTransfer{});
+}
+
 TEST_CASE("ProbabilisticTransfer: golden vectors, whose epsilon of 1e-7 ours leaves out") {
   support::check_golden_relation(
       "pkt.repdistiller", [](const auto&, std::size_t) { return ProbabilisticTransfer{}; }, tolerances::golden_pkt);

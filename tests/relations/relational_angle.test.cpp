@@ -71,6 +71,11 @@ TEST_CASE("RelationalAngle: value and gradient are the formula's, with every opt
   }
 }
 
+TEST_CASE("RelationalAngle: value and gradient in a workspace of the caller's") {
+  support::check_workspace(RelationalAngle{});
+  support::check_workspace(RelationalAngle{.normalize = true});
+}
+
 TEST_CASE("RelationalAngle: golden vectors, also with the distances") {
   support::check_golden_relation("rkd_angle.repdistiller", [](const auto& params, std::size_t) {
     return RelationalAngle{.weight = params.at("w_a").template get<double>()};

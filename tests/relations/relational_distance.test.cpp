@@ -108,6 +108,11 @@ TEST_CASE("RelationalDistance: value and gradient are the formula's, with every 
   }
 }
 
+TEST_CASE("RelationalDistance: value and gradient in a workspace of the caller's") {
+  support::check_workspace(RelationalDistance{});
+  support::check_workspace(RelationalDistance{.normalize = true});
+}
+
 TEST_CASE("RelationalDistance: golden vectors") {
   const auto plain = [](const auto& params, std::size_t) { return weighted(params.at("w_d")); };
   support::check_golden_relation("rkd_distance.repdistiller", plain);

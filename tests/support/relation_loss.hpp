@@ -54,6 +54,29 @@ HiddenLoss relation_loss(std::string name, const Loss& loss, HiddenFormula formu
   return result;
 }
 
+/// In a workspace of the caller's, at any address, value and gradient are the same, and scratch memory is not used.
+template <class Loss>
+void check_workspace(const Loss& loss) {
+  const Scores<float, float> scores(Kind::random, 5, 6);
+  const auto s = scores.student.view(), t = scores.teacher.view();
+  Matrix<float> expected(5, 6), grad(5, 6);
+  const std::vector<float> weights{1, 0, 2, 0.5f, 1};
+  distill::RowOptions options;
+  options.weights = weights.data();
+  const double value = loss(s, t, expected.view(), options);
+  const std::size_t bytes = Loss::workspace_size(s, t);
+  for (const std::size_t offset : {0, 1, 40}) {
+    std::vector<char> memory(offset + bytes + 1, 'x');
+    distill::release_scratch();
+    options.workspace = {memory.data() + offset, bytes};
+    grad.fill(42);
+    CHECK(loss(s, t, grad.view(), options) == value);
+    CHECK(grad.same_bits(expected));
+    CHECK(memory.back() == 'x');
+    CHECK(distill::scratch_bytes() == 0);
+  }
+}
+
 /// Calls the loss on each case of a golden file, the first dimension being the samples; `configure(params)` makes it.
 template <class Configure>
 void check_golden_relation(const std::string& name, const Configure& configure, double tolerance = tolerances::golden,
