@@ -1,32 +1,10 @@
 // The physical limits: memory (triad) and arithmetic (exponentials of numbers in L1).
 #include <map>
 
-#include <distill/kernels/exp2.hpp>
-#include <distill/kernels/memory.hpp>
+#include <limits.hpp>
 #include <support.hpp>
 
 namespace bench {
-namespace {
-
-using L = distill::kernels::Lanes<float, distill::kernels::DefaultArch>;
-
-void triad(const float* a, const float* b, float* out, std::size_t n) {
-  for (std::size_t i = 0; i < n; ++i) out[i] = a[i] + 2 * b[i];
-  benchmark::DoNotOptimize(out);
-  benchmark::ClobberMemory();
-}
-
-void exponentials(const float* x, std::size_t n) {
-  distill::kernels::ExpScale<L> scale(distill::kernels::log2_e);
-  scale.set_offset(0);
-  L sum(0.0f);
-  for (std::size_t i = 0; i < n; i += L::width) {
-    sum = sum + distill::kernels::exp2(distill::kernels::exponent(distill::kernels::load<L>(x + i), scale));
-  }
-  benchmark::DoNotOptimize(sum);
-}
-
-}  // namespace
 
 Limits limits(std::size_t elements) {
   static std::map<std::size_t, std::vector<float>> memory;  // allocated once a size: page faults are not the limit
