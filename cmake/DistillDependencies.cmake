@@ -8,8 +8,8 @@
 # | Eigen3        | Eigen3::Eigen                 | tests, bench, examples   |
 # | doctest       | doctest::doctest              | tests                    |
 # | benchmark     | benchmark::benchmark          | bench                    |
-# | CLI11         | CLI11::CLI11                  | examples, tools          |
-# | nlohmann_json | nlohmann_json::nlohmann_json  | tests, examples          |
+# | CLI11         | CLI11::CLI11                  | bench, examples, tools   |
+# | nlohmann_json | nlohmann_json::nlohmann_json  | tests, bench, examples   |
 include(FetchContent)
 
 # Fetches URL as NAME, unless FETCHCONTENT_SOURCE_DIR_<NAME> names a folder that holds it.

@@ -1,0 +1,32 @@
+// What the contests came to, in words, in numbers and in pictures.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "contest.hpp"
+#include "contests.hpp"
+#include "machine.hpp"
+#include "peers.hpp"
+
+namespace report {
+
+struct Results {
+  Machine machine;
+  std::vector<Peer> peers;
+  std::vector<Outcome> outcomes;
+  std::vector<MemoryUse> memory_use;
+};
+
+std::string json(const Results& results);
+
+/// `plots` are the files to show, relative to the report's folder.
+std::string markdown(const Results& results, const std::vector<std::string>& plots);
+
+bool gnuplot_is_installed();
+
+/// A bar chart for each group of contests, written as SVG into the folder by gnuplot; returns the files' names.
+std::vector<std::string> draw(const std::vector<Outcome>& outcomes, const std::filesystem::path& folder);
+
+}  // namespace report
