@@ -8,41 +8,17 @@
 #include <distill/logits/log_softmax.hpp>
 #include <distill/logits/softmax.hpp>
 #include <limits.hpp>
-#include <memory>
 #include <stdexcept>
-#include <support.hpp>
 #include <utility>
 
 #include "allocations.hpp"
-#include "peers.hpp"
+#include "ours.hpp"
 #include "two_threads.hpp"
 
 namespace report {
 namespace {
 
-using distill::MatrixView;
-template <class T>
-using Batch = std::shared_ptr<bench::Batch<T>>;
-
-struct Shape {
-  std::size_t rows, cols;
-  std::string name() const { return std::to_string(rows) + 'x' + std::to_string(cols); }
-  std::size_t elements() const { return rows * cols; }
-};
 const Shape vocabulary{512, 32000}, classifier{4096, 1024}, in_cache{128, 1024};
-
-template <class T>
-Batch<T> batch_of(Shape shape) {
-  return std::make_shared<bench::Batch<T>>(shape.rows, shape.cols);
-}
-
-template <class T>
-std::vector<float> floats(const std::vector<T>& numbers) {
-  std::vector<float> result;
-  result.reserve(numbers.size());
-  for (const T& x : numbers) result.push_back(distill::detail::load_scalar<float>(&x));
-  return result;
-}
 
 distill::KlDivergence kl_divergence(distill::Precision precision = distill::Precision::standard) {
   distill::KlDivergence kl;
@@ -51,21 +27,10 @@ distill::KlDivergence kl_divergence(distill::Precision precision = distill::Prec
   return kl;
 }
 
-/// Value and gradient of a loss on rows.
-template <class T, class Loss>
-Contender ours(std::string name, const Batch<T>& batch, const Loss& loss, double tolerance = 1e-4) {
-  return {std::move(name), [=] { return loss(batch->s(), batch->t(), batch->g()); },
-          [=] { return floats(batch->grad); }, tolerance};
-}
-
 /// The same, of something that the other contenders do not compute.
 Contender alone(Contender contender) {
   contender.result = nullptr;
   return contender;
-}
-
-void add_peers(Contest& contest, const Problem& problem) {
-  for (Contender& peer : peer_contenders(problem)) contest.contenders.push_back(std::move(peer));
 }
 
 /// Value and gradient: student and teacher are read, the gradient is written.
@@ -79,12 +44,9 @@ Contest kl_contest(Shape shape) {
   Contest contest = logit_contest("KlDivergence", "KlDivergence", shape);
   contest.contenders = {ours("distill", batch, kl_divergence()),
                         ours("distill, high precision", batch, kl_divergence(distill::Precision::high))};
-  add_peers(contest, {"KlDivergence",
-                      {shape.rows, shape.cols},
-                      batch->student.data(),
-                      batch->teacher.data(),
-                      nullptr,
-                      shape.elements() >= classifier.elements()});
+  Problem problem{"KlDivergence", {shape.rows, shape.cols}, batch->student.data(), batch->teacher.data()};
+  problem.all_threads = shape.elements() >= classifier.elements();
+  add_peers(contest, problem);
   return contest;
 }
 

@@ -18,6 +18,9 @@ struct PlannedContest {
 /// Those that claims are made of.
 std::vector<PlannedContest> claimed_contests();
 
+/// The other losses, each at one shape.
+std::vector<PlannedContest> other_contests();
+
 /// What a loss holds and asks for.
 struct MemoryUse {
   std::string what;

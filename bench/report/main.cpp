@@ -4,6 +4,8 @@
 #include <filesystem>
 #include <fstream>
 #include <iostream>
+#include <stdexcept>
+#include <utility>
 
 #include "contests.hpp"
 #include "peers.hpp"
@@ -36,7 +38,9 @@ int main(int argc, char** argv) try {
   std::filesystem::create_directories(folder);
 
   report::Results results{report::this_machine(), report::peers(), {}, {}};
-  for (const report::PlannedContest& planned : report::claimed_contests()) {
+  std::vector<report::PlannedContest> plan = report::claimed_contests();
+  for (report::PlannedContest& other : report::other_contests()) plan.push_back(std::move(other));
+  for (const report::PlannedContest& planned : plan) {
     if (!contains(planned.name, filter)) continue;
     std::cerr << planned.name << std::endl;
     report::Contest contest = planned.make();

@@ -10,15 +10,16 @@
 
 namespace report {
 
-/// Value and gradient of a loss, which is named as distill names it. Temperatures are 2, all else is the default of
-/// distill's struct.
+/// Value and gradient of a loss, which is named as distill names it. Scores have the temperature 2; all else is what
+/// published code has.
 struct Problem {
   std::string loss;
   std::vector<std::size_t> shape;  ///< rows x cols, or batch x channels x height x width
   const float* student;
   const float* teacher;
-  const int* labels = nullptr;  ///< a class for each row
-  bool all_threads = false;     ///< once more with all threads, where the peer has some
+  const int* labels = nullptr;         ///< a class for each row
+  const float* per_channel = nullptr;  ///< margins, or logarithms of scales
+  bool all_threads = false;            ///< once more with all threads, where the peer has some
 };
 inline constexpr double temperature = 2;
 

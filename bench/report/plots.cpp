@@ -60,6 +60,15 @@ std::vector<std::string> contenders_of(const Group& group) {
   return names;
 }
 
+/// Two digits, and all in front of the point.
+std::string short_number(double x) {
+  std::ostringstream text;
+  text << std::setprecision(2);
+  if (x >= 100) text << std::fixed << std::setprecision(0);
+  text << x;
+  return text.str();
+}
+
 constexpr const char* ytics =
     "0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000";
 
@@ -68,6 +77,7 @@ std::string script(const std::string& title, const Group& group) {
   const std::vector<std::string> names = contenders_of(group);
   std::vector<std::ostringstream> bars(names.size());
   std::ostringstream limits, numbers, tics;
+  const bool many = group.size() > 6;
   double x = 0, lowest = std::numeric_limits<double>::infinity(), highest = 0;
   for (const Outcome* outcome : group) {
     const double scale = 1e9 / static_cast<double>(outcome->contest.elements);
@@ -77,7 +87,7 @@ std::string script(const std::string& title, const Group& group) {
       if (times == nullptr) continue;
       const double y = scale * times->median;
       bars[k] << x << ' ' << y << '\n';
-      numbers << x << ' ' << y << ' ' << std::setprecision(y < 100 ? 2 : 3) << y << std::setprecision(6) << '\n';
+      numbers << x << ' ' << y << ' ' << short_number(y) << '\n';
       lowest = std::min(lowest, y);
       highest = std::max(highest, y);
       ++x;
@@ -102,15 +112,15 @@ std::string script(const std::string& title, const Group& group) {
   plot << "$numbers using 1:2:3 with labels offset 0,0.6 font ',11' notitle\n";
   std::ostringstream text;
   text << data.str() << "set terminal svg size "
-       << 320 + std::max(34 * x, group.size() > 6 ? 0 : 170.0 * static_cast<double>(group.size()))
+       << 320 + std::max(34 * x, many ? 0 : 170.0 * static_cast<double>(group.size()))
        << ",520 noenhanced font 'Helvetica,Arial,sans-serif,14' background '#ffffff'\n"
        << "set title '" << title << ", median time' font ',18'\n"
        << "set ylabel 'ns an element (log scale)'\n"
        << "set logscale y\n"
        << "set xrange [-1:" << x - 1 << "]\n"
        << "set yrange [" << lowest / 2 << ':' << 2 * highest << "]\n"
-       << "set xtics (" << tics.str() << ") scale 0" << (group.size() > 6 ? " rotate by 35 right" : "") << '\n'
-       << "set bmargin " << (group.size() > 6 ? 9 : 4) << '\n'
+       << "set xtics (" << tics.str() << ") scale 0" << (many ? " rotate by 35 right" : "") << '\n'
+       << "set bmargin " << (many ? 7 : 4) << '\n'
        << "set border 3 lc rgb '#606060'\n"
        << "set ytics nomirror out (" << ytics << ")\n"
        << "set grid y lt 1 lc rgb '#e0e0e0'\n"
