@@ -10,6 +10,7 @@ BENCHMARK(relational_angle)
     ->ArgNames({"rows", "cols"})
     ->Args({64, 512})
     ->Args({256, 512})
+    ->Args({1024, 512})
     ->UseManualTime()
     ->Unit(benchmark::kMicrosecond)
     ->MinTime(0.5);
