@@ -1,4 +1,5 @@
-// What holds for every loss on hidden layers, whatever the numbers.
+// What holds for FeatureMatching and AttentionTransfer, whatever the numbers; for the other losses on hidden layers see
+// support/hidden_loss.hpp.
 #include <doctest/doctest.h>
 
 #include <cmath>
