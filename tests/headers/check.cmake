@@ -43,7 +43,9 @@ else()
     string(APPEND source "#include <${header}>\n")
   endforeach()
   string(APPEND source "#include \"${CALLS}\"\n"
-    "int main() { return every_loss_is_right<float>() && every_loss_is_right<double>() ? 0 : 1; }\n")
+    "#include \"${CMAKE_CURRENT_LIST_DIR}/losses_with_eigen.hpp\"\n"
+    "bool with_eigen() { return losses_with_eigen_are_finite<float>() && losses_with_eigen_are_finite<double>(); }\n"
+    "int main() { return with_eigen() && every_loss_is_right<float>() && every_loss_is_right<double>() ? 0 : 1; }\n")
   compile(together "${source}")
 endif()
 if(failed)

@@ -27,6 +27,8 @@ struct BatchRows {
   const double* inverse_lengths = nullptr;  // [size]: as rows of unit length
   bool centred = false;                     // less the rows' weighted mean
 };
+template <class T>
+BatchRows(MatrixView<T>, const double* = nullptr, bool = false) -> BatchRows<T>;
 
 /// 1 / |row| of the rows that count; 0 for a row of length 0.
 template <class C, class T>
