@@ -66,7 +66,7 @@ struct RelationalAngle {
   }
 
  private:
-  static constexpr kernels::BatchMemory memory{6, 4};
+  static constexpr kernels::BatchMemory memory{6, 6};
 
   template <class Call>
   double compute(const Call& call, const RowOptions& options) const {
@@ -74,8 +74,8 @@ struct RelationalAngle {
     if (batch.size == 0) return 0;
     const auto student = kernels::batch_rows(batch, call.student, normalize, batch.vector(0), true);
     const auto teacher = kernels::batch_rows(batch, call.teacher, normalize, batch.vector(1), true);
-    const auto s = triangles(batch, student, batch.square(0), batch.square(1));
-    const auto t = triangles(batch, teacher, batch.square(2), batch.square(3));
+    const auto s = triangles(batch, student, batch.square(0), batch.square(1), batch.vector(4));
+    const auto t = triangles(batch, teacher, batch.square(2), batch.square(3), batch.vector(5));
     const double factor = batch.factor(weight, reduction, 3);
     const bool wants_gradient = call.wants_gradient();
     const std::size_t n = batch.size;
@@ -90,8 +90,8 @@ struct RelationalAngle {
         const Corner other(t, i, j);
         const double pair = batch.weights[j], both = 2 * factor * batch.weights[i] * pair;
         double corner_loss = 0, along = 0, sum = 0;
-        for (std::size_t k = 0; k < n; ++k) {
-          const double cosine = own.cosine(k), x = cosine - other.cosine(k);
+        const auto add = [&](std::size_t k, double cosine, double other_cosine) {
+          const double x = cosine - other_cosine;
           const double h = x < -1 ? -1 : x > 1 ? 1 : x, w = batch.weights[k];
           corner_loss += w * h * (x - h / 2);
           if (wants_gradient) {
@@ -100,6 +100,11 @@ struct RelationalAngle {
             sum += coefficient;
             row[k] += coefficient;
           }
+        };
+        if (own.has_near || other.has_near) {
+          for (std::size_t k = 0; k < n; ++k) add(k, own.near_cosine(k), other.near_cosine(k));
+        } else {
+          for (std::size_t k = 0; k < n; ++k) add(k, own.cosine(k), other.cosine(k));
         }
         loss += pair * corner_loss;
         if (!wants_gradient) continue;
@@ -134,10 +139,11 @@ struct RelationalAngle {
     const kernels::Batch<double>& batch;
     const kernels::BatchRows<T>& rows;
     const double *products, *inverse;
+    const double* near_pairs;  // [j]
   };
   template <class T>
   static Triangles<T> triangles(const kernels::Batch<double>& batch, const kernels::BatchRows<T>& rows,
-                                double* products, double* inverse) {
+                                double* products, double* inverse, double* near_pairs) {
     const std::size_t n = batch.size;
     double* const norms = batch.vector(2);
     kernels::gram(batch, rows, products);
@@ -145,14 +151,16 @@ struct RelationalAngle {
     kernels::products_to_distances<kernels::Lanes<double, kernels::DefaultArch>>(batch, rows, false, norms, nullptr,
                                                                                  inverse);
     for (std::size_t i = 0; i < n; ++i) {
+      near_pairs[i] = 0;
       for (std::size_t j = 0; j < n; ++j) {
         double& x = inverse[i * n + j];
         const double distance = std::abs(x);
         const bool is_near = distance * distance < 1e-6 * (norms[i] + norms[j]);
         x = distance == 0 ? 0 : (is_near ? -1 : 1) / distance;
+        if (x < 0) near_pairs[i] += 1;
       }
     }
-    return {batch, rows, products, inverse};
+    return {batch, rows, products, inverse, near_pairs};
   }
 
   /// The triangles at j that have i.
@@ -162,7 +170,7 @@ struct RelationalAngle {
     std::size_t i, j;
     const double *products_i, *products_j, *inverse_j;  // [k]
     double product_ij, product_jj, inverse_distance;
-    bool is_near;
+    bool has_near;
 
     Corner(const Triangles<T>& triangles, std::size_t first, std::size_t corner)
         : all(triangles),
@@ -174,17 +182,18 @@ struct RelationalAngle {
           product_ij(products_i[j]),
           product_jj(products_j[j]),
           inverse_distance(std::abs(inverse_j[i])),
-          is_near(inverse_j[i] < 0) {}
+          has_near(all.near_pairs[j] > 0) {}
     double inverse(std::size_t k) const { return std::abs(inverse_j[k]); }
-    /// (i - j) . (k - j) / (|i - j| |k - j|)
-    double cosine(std::size_t k) const {
+    /// (i - j) . (k - j) / (|i - j| |k - j|), where j is near no sample
+    double cosine(std::size_t k) const { return product(k) * inverse_distance * inverse(k); }
+    double near_cosine(std::size_t k) const {
       if (k == i) return inverse_distance == 0 ? 0 : 1;
-      const double product =
-          is_near || inverse_j[k] < 0 ? product_of_rows(k) : products_i[k] - products_j[k] - product_ij + product_jj;
-      return std::clamp(product * inverse_distance * inverse(k), -1.0, 1.0);
+      const bool is_near = inverse_j[i] < 0 || inverse_j[k] < 0;
+      return std::clamp((is_near ? product_of_rows(k) : product(k)) * inverse_distance * inverse(k), -1.0, 1.0);
     }
 
    private:
+    double product(std::size_t k) const { return products_i[k] - products_j[k] - product_ij + product_jj; }
     double product_of_rows(std::size_t k) const {
       const auto& rows = all.rows;
       const auto scale = [&](std::size_t m) { return rows.inverse_lengths ? rows.inverse_lengths[m] : 1; };
