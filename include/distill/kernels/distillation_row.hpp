@@ -82,8 +82,6 @@ struct NonnegativeTerm {
 template <Precision precision, bool has_label, class L, class Student, class Teacher>
 class DistillationRow {
   using T = typename L::Scalar;
-  // Elements: a memory's latency ahead, into the next row where this one ends; and rows of which all still fits in cache.
-  static constexpr std::size_t fetched_ahead = 512, longest_fetched = 8192;
   static constexpr std::size_t streams = has_label ? 3 : 2;
   // double is exact enough without the terms of Precision::high
   static constexpr bool sums_nonnegative_terms = precision == Precision::high && std::is_same_v<T, float>;
@@ -101,7 +99,7 @@ class DistillationRow {
 
   /// Returns soft * KL + hard * CE; writes or adds the gradient times `scale` if `grad` is not null.
   double operator()(const RowFactors& factors, double scale, Student* grad, bool accumulate) {
-    fetched_grad_ = n_ <= longest_fetched ? grad : nullptr;
+    fetched_grad_ = n_ <= longest_fetched_row ? grad : nullptr;
     if (n_ > 1 && is_ordinary_temperature(temperature_)) {
       const bool keep = grad != nullptr || sums_nonnegative_terms;
       if (keep) reserve_kept_rows(kept_, n_);

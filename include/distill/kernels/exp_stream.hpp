@@ -58,6 +58,12 @@ inline bool is_ordinary_temperature(double temperature) {
   return temperature >= 0x1p-40 && temperature <= 1024;
 }
 
+/// Elements from where a sweep reads to what it asks memory for: a latency ahead, in the next row where this one ends.
+inline constexpr std::size_t fetched_ahead = 512;
+
+/// What a last sweep writes is asked for before it, in rows of up to so many elements, which all fit in cache.
+inline constexpr std::size_t longest_fetched_row = 8192;
+
 /// Elements that are added up plainly, before their sum joins one that carries its rounding errors along.
 template <class L>
 inline constexpr std::size_t group_size = 4 * L::width;
@@ -200,13 +206,20 @@ bool sum_chunks(ExpStream<L>& stream, const Stored* x, std::size_t n, std::size_
     for (;;) {
       CompensatedSum<L> sum = stream.lanes;
       L largest(-infinity<T>);
-      for (std::size_t i = begin; i < end; i += L::width) {
-        L value = load_up_to<L>(x + i, n - i, -infinity<T>);
-        if (skip - i < L::width) value = with_lane(value, skip - i, -infinity<T>);
-        largest = larger(largest, value);
-        const L power = exp2(exponent(value, stream.scale));
-        sum.add(power);
-        if (kept) store(power, kept->values + i);
+      const ExpScale<L> scale = stream.scale;  // copies, as stores might change them in the compiler's eyes
+      T* const values = kept ? kept->values : nullptr;
+      for (std::size_t first = begin; first < end; first += group_size<L>) {
+        prefetch(x + first + fetched_ahead, group_size<L>);
+        L group(T(0));
+        for (std::size_t i = first; i < (std::min)(end, first + group_size<L>); i += L::width) {
+          L value = load_up_to<L>(x + i, n - i, -infinity<T>);
+          if (skip - i < L::width) value = with_lane(value, skip - i, -infinity<T>);
+          largest = larger(largest, value);
+          const L power = exp2(exponent(value, scale));
+          group = group + power;
+          if (values) store(power, values + i);
+        }
+        sum.add(group);
       }
       if (stream.fits(largest)) {
         stream.lanes = sum;
