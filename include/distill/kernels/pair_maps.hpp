@@ -33,8 +33,9 @@ Neighbours neighbours_of(const First& first, const Rest&... rest) {
   return channels ? Neighbours::channels : Neighbours::neither;
 }
 
-/// As pair_rows, over all of sample i; NaN, with a gradient yet to be filled, if a number is not finite. terms.of_channel(c) are
-/// the terms of a row of one channel's positions, terms.of_channels() of a row of one position's channels.
+/// As pair_rows, over all of sample i; NaN, with a gradient yet to be filled, if a number is not finite.
+/// terms.of_channel(c) are the terms of a row of one channel's positions, terms.of_channels() of a row of one position's
+/// channels.
 template <class L, class Terms, class S, class T, class G>
 double pair_maps(const Terms& terms, const FeatureMapView<S>& student, const FeatureMapView<T>& teacher,
                  const GradientTarget<FeatureMapView<G>>& target, std::size_t i, double factor) {

@@ -38,8 +38,9 @@ inline namespace DISTILL_ABI {
 /// Throws      std::invalid_argument on weight, batches that differ, 0 columns, null, a stride below cols, memory that
 ///             overlaps, a sample weight that is negative or not finite, a workspace that is too small; before anything
 ///             is written
-/// Cost        three products by Eigen in the calling thread (which may allocate for its blocking), a logarithm a pair; a
-///             pair that is nearly opposite is computed from the rows. Workspace: workspace_size(student, teacher), two matrices rows x rows and two panels
+/// Cost        three products by Eigen in the calling thread (which may allocate for its blocking), a logarithm a
+///             pair; a pair that is nearly opposite is computed from the rows. Workspace:
+///             workspace_size(student, teacher), two matrices rows x rows and two panels
 /// Conventions the pair (i, i) counts, and the mean is over pairs, as in the authors' code, whose 1e-7 in norms and
 ///             logarithms is left out
 /// Paper       Passalis, Tefas: Learning Deep Representations with Probabilistic Knowledge Transfer, 2018
