@@ -88,7 +88,7 @@ struct Exponent {
 
 /// Scale is an ExpScale, or has an anchor for each lane.
 template <class L, class Scale>
-Exponent<L> exponent(L x, const Scale& scale) {
+[[gnu::always_inline]] inline Exponent<L> exponent(L x, const Scale& scale) {
   Exponent<L> e;
   e.shifted = fma(x, L(scale.c), L(scale.anchor));
   e.whole = e.shifted - L(scale.anchor);
@@ -111,7 +111,7 @@ inline double exact_exponent(double x, double c, double offset) {
 
 /// 2^fraction for |fraction| <= 0.51; the coefficients minimise the largest relative error.
 template <class L>
-L exp2_fraction(L f) {
+[[gnu::always_inline]] inline L exp2_fraction(L f) {
   using T = typename L::Scalar;
   const auto polynomial = [f](double leading, auto... descending) {
     L sum(static_cast<T>(leading));
@@ -130,7 +130,7 @@ L exp2_fraction(L f) {
 
 /// 2^(x*c - offset), from the exponent's parts.
 template <class L>
-L exp2(const Exponent<L>& e) {
+[[gnu::always_inline]] inline L exp2(const Exponent<L>& e) {
   using Layout = FloatLayout<typename L::Scalar>;
   // Up to here the exponent field is 0 or has wrapped around; the comparison is false for NaN, which goes on.
   constexpr auto lowest =

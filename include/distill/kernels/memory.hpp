@@ -185,6 +185,8 @@ inline constexpr bool converts_natively = converts_two_bytes<L> && (detail::form
 
 }  // namespace shim
 
+// Inlined by force is what the innermost loops call: what gcc inlines of its own depends on all that a file holds.
+
 /// Elements of a row between two looks at whether what was summed so far is in range.
 template <class L>
 inline constexpr std::size_t chunk_size = 32 * L::width;
@@ -217,7 +219,7 @@ L load(const Stored* p) {
 
 /// The next `width` of `count` stored numbers; where there are fewer, `fill` (nothing behind them is read).
 template <class L, class Stored>
-L load_up_to(const Stored* p, std::size_t count, typename L::Scalar fill) {
+[[gnu::always_inline]] inline L load_up_to(const Stored* p, std::size_t count, typename L::Scalar fill) {
   if (count >= L::width) return load<L>(p);
   using T = typename L::Scalar;
   if constexpr (shim::has_masks<L> && std::is_same_v<Stored, T>) {
@@ -249,7 +251,7 @@ void store(Lanes<T, Arch> x, Stored* p) {
 
 /// Stores the next `width` of `count` numbers; nothing behind them is written.
 template <class T, class Arch, class Stored>
-void store_up_to(Lanes<T, Arch> x, Stored* p, std::size_t count) {
+[[gnu::always_inline]] inline void store_up_to(Lanes<T, Arch> x, Stored* p, std::size_t count) {
   if (count >= Lanes<T, Arch>::width) {
     store(x, p);
   } else if constexpr (shim::has_masks<Lanes<T, Arch>> && std::is_same_v<Stored, T>) {
@@ -263,7 +265,7 @@ void store_up_to(Lanes<T, Arch> x, Stored* p, std::size_t count) {
 
 /// Adds or stores `width` of `count` gradient elements.
 template <class T, class Arch, class Stored>
-void put(Lanes<T, Arch> value, Stored* grad, std::size_t count, bool accumulate) {
+[[gnu::always_inline]] inline void put(Lanes<T, Arch> value, Stored* grad, std::size_t count, bool accumulate) {
   if (accumulate) value = value + load_up_to<Lanes<T, Arch>>(grad, count, T(0));
   store_up_to(value, grad, count);
 }

@@ -50,20 +50,20 @@ struct alignas(64) LaneDoubles {
 
   LaneDoubles() = default;
   explicit LaneDoubles(L x) : LaneDoubles(CompensatedSum<L>{x, L(T(0))}) {}
-  explicit LaneDoubles(const CompensatedSum<L>& sum) {
+  [[gnu::always_inline]] explicit LaneDoubles(const CompensatedSum<L>& sum) {
     alignas(64) T sums[L::width], excesses[L::width];
     store(sum.sum, sums);
     store(sum.excess, excesses);
     for (std::size_t r = 0; r < L::width; ++r) of[r] = static_cast<double>(sums[r]) - static_cast<double>(excesses[r]);
   }
   /// The numbers, rounded ...
-  L high() const {
+  [[gnu::always_inline]] L high() const {
     alignas(64) T numbers[L::width];
     for (std::size_t r = 0; r < L::width; ++r) numbers[r] = static_cast<T>(of[r]);
     return load<L>(numbers);
   }
   /// ... and what rounding left.
-  L low() const {
+  [[gnu::always_inline]] L low() const {
     alignas(64) T numbers[L::width];
     for (std::size_t r = 0; r < L::width; ++r) {
       numbers[r] = static_cast<T>(of[r] - static_cast<double>(static_cast<T>(of[r])));
@@ -102,7 +102,7 @@ template <class L>
 struct LaneNormaliser {
   L high, low;
 
-  LaneNormaliser(const LaneDoubles<L>& factor, const LaneDoubles<L>& sum) {
+  [[gnu::always_inline]] LaneNormaliser(const LaneDoubles<L>& factor, const LaneDoubles<L>& sum) {
     LaneDoubles<L> share;
     for (std::size_t r = 0; r < L::width; ++r) share.of[r] = factor.of[r] / sum.of[r];
     high = share.high();
