@@ -51,7 +51,7 @@ double cross_entropy_row(const Stored* x, std::size_t n, std::size_t label, doub
   KeptRow<L> kept[1];
   if (grad) reserve_kept_rows(kept, n);
   ExpStream<L> others(1);
-  if (n == 1 || !std::isfinite(own) || !sum_exponentials(others, x, n, label, grad ? kept : nullptr)) {
+  if (n == 1 || !std::isfinite(own) || !sum_exponentials(others, x, n, label, grad ? kept : nullptr, grad)) {
     return exact_cross_entropy_row<L>(x, n, label, smoothing, scale, grad, accumulate);
   }
   const HardLabel hard(others, static_cast<double>(own));

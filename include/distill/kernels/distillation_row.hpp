@@ -99,7 +99,7 @@ class DistillationRow {
 
   /// Returns soft * KL + hard * CE; writes or adds the gradient times `scale` if `grad` is not null.
   double operator()(const RowFactors& factors, double scale, Student* grad, bool accumulate) {
-    fetched_grad_ = n_ <= longest_fetched_row ? grad : nullptr;
+    fetched_grad_ = grad;
     if (n_ > 1 && is_ordinary_temperature(temperature_)) {
       const bool keep = grad != nullptr || sums_nonnegative_terms;
       if (keep) reserve_kept_rows(kept_, n_);

@@ -61,9 +61,6 @@ inline bool is_ordinary_temperature(double temperature) {
 /// Elements from where a sweep reads to what it asks memory for: a latency ahead, in the next row where this one ends.
 inline constexpr std::size_t fetched_ahead = 512;
 
-/// What a last sweep writes is asked for before it, in rows of up to so many elements, which all fit in cache.
-inline constexpr std::size_t longest_fetched_row = 8192;
-
 /// Elements that are added up plainly, before their sum joins one that carries its rounding errors along.
 template <class L>
 inline constexpr std::size_t group_size = 4 * L::width;
@@ -198,8 +195,9 @@ struct ExpStream {
 };
 
 /// One pass of sum_exponentials; false if the row is not ordinary.
-template <class L, class Stored>
-bool sum_chunks(ExpStream<L>& stream, const Stored* x, std::size_t n, std::size_t skip, KeptRow<L>* kept) {
+template <class L, class Stored, class Written>
+bool sum_chunks(ExpStream<L>& stream, const Stored* x, std::size_t n, std::size_t skip, KeptRow<L>* kept,
+                const Written* written) {
   using T = typename L::Scalar;
   for (std::size_t begin = 0, chunk = 0; begin < n; begin += chunk_size<L>, ++chunk) {
     const std::size_t end = (std::min)(n, begin + chunk_size<L>);
@@ -210,6 +208,7 @@ bool sum_chunks(ExpStream<L>& stream, const Stored* x, std::size_t n, std::size_
       T* const values = kept ? kept->values : nullptr;
       for (std::size_t first = begin; first < end; first += group_size<L>) {
         prefetch(x + first + fetched_ahead, group_size<L>);
+        if (written) prefetch(written + first, group_size<L>);
         L group(T(0));
         for (std::size_t i = first; i < (std::min)(end, first + group_size<L>); i += L::width) {
           L value = load_up_to<L>(x + i, n - i, -infinity<T>);
@@ -232,14 +231,16 @@ bool sum_chunks(ExpStream<L>& stream, const Stored* x, std::size_t n, std::size_
   return true;
 }
 
-/// The exponentials of a row are summed, and kept if `kept` is given. Element `skip` is left out. False if the row is
-/// not ordinary: then nothing that was computed counts.
-template <class L, class Stored>
-bool sum_exponentials(ExpStream<L>& stream, const Stored* x, std::size_t n, std::size_t skip, KeptRow<L>* kept) {
-  if (!stream.start(x, n) || !sum_chunks(stream, x, n, skip, kept)) return false;
+/// The exponentials of a row are summed, and kept if `kept` is given. Element `skip` is left out. What a later sweep
+/// writes, if it is named, is asked for along the way. False if the row is not ordinary: then nothing that was computed
+/// counts.
+template <class L, class Stored, class Written = Stored>
+bool sum_exponentials(ExpStream<L>& stream, const Stored* x, std::size_t n, std::size_t skip, KeptRow<L>* kept,
+                      const Written* written = nullptr) {
+  if (!stream.start(x, n) || !sum_chunks(stream, x, n, skip, kept, written)) return false;
   if (stream.should_restart()) {
     stream.restart();
-    if (!sum_chunks(stream, x, n, skip, kept)) return false;
+    if (!sum_chunks(stream, x, n, skip, kept, written)) return false;
   }
   stream.finish();
   return std::isfinite(stream.sum);

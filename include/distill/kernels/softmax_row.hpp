@@ -23,8 +23,7 @@ void softmax_row(const Stored* x, std::size_t n, double temperature, Out* out) {
   KeptRow<L> kept[1];
   reserve_kept_rows(kept, n);
   ExpStream<L> stream(temperature);
-  if (n <= longest_fetched_row) prefetch(out, n);
-  if (n > 1 && is_ordinary_temperature(temperature) && sum_exponentials(stream, x, n, none, kept)) {
+  if (n > 1 && is_ordinary_temperature(temperature) && sum_exponentials(stream, x, n, none, kept, out)) {
     for (std::size_t begin = 0, chunk = 0; begin < n; begin += chunk_size<L>, ++chunk) {
       const Normaliser<L> normalise = stream.normaliser(1, kept[0].offsets[chunk]);
       for (std::size_t i = begin; i < (std::min)(n, begin + chunk_size<L>); i += L::width) {

@@ -40,7 +40,7 @@ void log_softmax_row(const Stored* x, std::size_t n, double temperature, Out* ou
   ExpStream<L> others(temperature);
   const T maximum = detail::load_scalar<T>(x + top);
   if (n > 1 && std::isfinite(maximum) && is_ordinary_temperature(temperature) &&
-      sum_exponentials(others, x, n, top, static_cast<KeptRow<L>*>(nullptr))) {
+      sum_exponentials(others, x, n, top, static_cast<KeptRow<L>*>(nullptr), out)) {
     const double own = exact_exponent(static_cast<double>(maximum), log2_e / temperature, others.offset);
     const L top_log(static_cast<T>(-scalar_log1p(others.sum * scalar_exp2(-own))));
     // of halves, so that the difference of two huge numbers does not overflow before it is divided
