@@ -34,8 +34,8 @@ void check_view(const View& view, T* data, std::size_t rows, std::size_t cols, s
 struct Armadillo {
   float* memory;
   const unsigned long long n_rows, n_cols;
-  float* memptr() { return memory; }
-  const float* memptr() const { return memory; }
+  float* colptr(unsigned long long column) { return memory + column * n_rows; }
+  const float* colptr(unsigned long long column) const { return memory + column * n_rows; }
 };
 
 }  // namespace

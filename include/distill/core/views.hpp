@@ -113,8 +113,15 @@ struct is_eigen_like<
 template <class M, class = void>
 struct is_armadillo_like : std::false_type {};
 template <class M>
-struct is_armadillo_like<M, std::void_t<decltype(std::declval<M&>().memptr()), decltype(std::declval<M&>().n_rows),
+struct is_armadillo_like<M, std::void_t<decltype(std::declval<M&>().colptr(0)), decltype(std::declval<M&>().n_rows),
                                         decltype(std::declval<M&>().n_cols)>> : std::true_type {};
+template <class V, class = void>
+struct is_armadillo_vector : std::false_type {};
+template <class V>
+struct is_armadillo_vector<
+    V, std::void_t<decltype(std::declval<V&>().memptr()), decltype(std::declval<V&>().n_elem),
+                   std::enable_if_t<std::remove_reference_t<V>::is_row || std::remove_reference_t<V>::is_col>>>
+    : std::true_type {};
 
 template <class V, class = void>
 struct is_contiguous_range : std::false_type {};
@@ -147,6 +154,9 @@ auto as_matrix(M&& matrix) {
     return MatrixView<std::remove_reference_t<decltype(*matrix.data())>>{matrix.data(), matrix.rows(), matrix.cols(),
                                                                          matrix.outerStride()};
   } else {
+    static_assert(!detail::is_armadillo_like<M>::value,
+                  "distill: Armadillo's matrices are column-major. If each COLUMN is a sample, write "
+                  "samples_in_columns(m)");
     static_assert(
         detail::always_false<M>,
         "distill: not a matrix that can be viewed. Pass MatrixView{pointer, rows, cols}, or Eigen's row-major "
@@ -176,17 +186,20 @@ auto samples_in_columns(M&& matrix) {
     return MatrixView<std::remove_reference_t<decltype(*matrix.data())>>{matrix.data(), matrix.cols(), matrix.rows(),
                                                                          matrix.outerStride()};
   } else if constexpr (detail::is_armadillo_like<M>::value) {
-    return MatrixView<std::remove_reference_t<decltype(*matrix.memptr())>>{matrix.memptr(), matrix.n_cols,
-                                                                           matrix.n_rows};
+    auto* const data = matrix.colptr(0);  // of a part of a matrix, too, whose columns lie further apart
+    const std::size_t stride = matrix.n_cols > 1 ? static_cast<std::size_t>(matrix.colptr(1) - data) : matrix.n_rows;
+    return MatrixView<std::remove_reference_t<decltype(*data)>>{data, matrix.n_cols, matrix.n_rows, stride};
   } else {
-    static_assert(detail::always_false<M>,
-                  "distill: samples_in_columns() takes Eigen's column-major matrix, map or block, or Armadillo's");
+    static_assert(
+        detail::always_false<M>,
+        "distill: samples_in_columns() takes Eigen's column-major matrix, map or block, or Armadillo's matrix "
+        "or subview");
     return MatrixView<const float>{};
   }
 }
 
 /// A view of `labels`: a LabelsView, or anything contiguous with data() and size() (std::vector, std::array, std::span,
-/// an Eigen vector) that holds integers.
+/// an Eigen vector), or Armadillo's Row or Col, that holds integers.
 template <class L>
 auto as_labels(const L& labels) {
   if constexpr (detail::is_labels_view<L>::value) {
@@ -202,6 +215,10 @@ auto as_labels(const L& labels) {
       detail::require_unit_inner_stride(labels);
     }
     return LabelsView<Label>{labels.data(), labels.size()};
+  } else if constexpr (detail::is_armadillo_vector<const L>::value) {
+    using Label = std::remove_cv_t<std::remove_reference_t<decltype(*labels.memptr())>>;
+    static_assert(std::is_integral_v<Label>, "distill: labels are class indices and must be of an integer type");
+    return LabelsView<Label>{labels.memptr(), labels.n_elem};
   } else {
     static_assert(
         detail::always_false<L>,
