@@ -184,6 +184,7 @@ class DistillationRow {
     const Teacher* const x_teacher = x_teacher_;
     const Student* const grad = fetched_grad_;
     const std::size_t n = n_, label = label_;
+    const bool is_hard = temperature_ == 1;
     for (std::size_t first = begin; first < end; first += group_size<L>) {
       L student_group(T(0)), teacher_group(T(0)), weighted_group(T(0)), hard_group(T(0));
       const std::size_t last = (std::min)(end, first + group_size<L>);
@@ -211,8 +212,9 @@ class DistillationRow {
           store(t_power, teacher_kept.values + i);
         }
         if constexpr (has_label) {
-          const L h = with_label(s, i, label, -std::numeric_limits<double>::infinity());
-          const L h_power = exp2(exponent(h, hard_scale));
+          const L h_power =
+              is_hard ? with_label(s_power, i, label, 0)  // the same stream
+                      : exp2(exponent(with_label(s, i, label, -std::numeric_limits<double>::infinity()), hard_scale));
           hard_group = hard_group + h_power;
           if constexpr (keep) store(h_power, hard_kept.values + i);
         }

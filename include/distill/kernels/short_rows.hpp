@@ -242,7 +242,8 @@ class ShortRows {
   Label find_label(const std::size_t (&label)[width], L largest) const {
     const LaneStream<L> stream(1, largest);
     for (std::size_t j = 0; j < n_; ++j) {
-      store(exp2(exponent(column(student_, j), stream)), hard_power_ + j * width);
+      const L power = temperature_ == 1 ? column(student_power_, j) : exp2(exponent(column(student_, j), stream));
+      store(power, hard_power_ + j * width);
     }
     Doubles own;
     for (std::size_t r = 0; r < width; ++r) {
