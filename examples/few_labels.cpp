@@ -14,9 +14,7 @@
 namespace few_labels {
 namespace {
 
-constexpr int hidden = 32;
 constexpr int epochs = 100;
-constexpr int teacher_hidden = 256;
 constexpr int teacher_epochs = 30;
 
 int parse_seeds(int argc, char** argv) {
@@ -44,7 +42,7 @@ int compare(const std::function<Network(const Task&)>& train, int seeds) {
 
     const mlp::Samples samples = results.experiment.transfer_samples(data.train, settings, seed);
     for (const mlp::Matrix& logits : {mlp::Matrix{}, teacher(samples.inputs)}) {
-      const Task task{samples, logits, data.classes, hidden, epochs, seed};
+      const Task task{samples, logits, data.classes, student_hidden, epochs, seed};
       results.students[task.has_teacher()].histories.push_back({accuracy(train(task))});
     }
   }

@@ -24,6 +24,8 @@ struct Task {
 // The trained network: logits of images, one a row.
 using Network = std::function<mlp::Matrix(const mlp::Matrix& images)>;
 
+inline constexpr int student_hidden = 32;
+inline constexpr int teacher_hidden = 256;
 inline constexpr int batch_size = 20;
 inline constexpr double learning_rate = 3e-3;  // of Adam
 inline constexpr double temperature = 8;
