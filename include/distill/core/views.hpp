@@ -130,6 +130,11 @@ struct is_contiguous_range<
     V, std::void_t<decltype(*std::declval<V&>().data()), decltype(static_cast<std::size_t>(std::declval<V&>().size()))>>
     : std::true_type {};
 
+/// A host's tensor, which becomes what a loss asks for by its matrix(), feature_map(), labels() or row(): an adapter
+/// says so here.
+template <class X>
+struct is_tensor_argument : std::false_type {};
+
 template <class M>
 void require_unit_inner_stride(const M& m) {
   if (m.innerStride() != 1) {
@@ -146,6 +151,8 @@ auto as_matrix(M&& matrix) {
   using Matrix = std::remove_cv_t<std::remove_reference_t<M>>;
   if constexpr (detail::is_matrix_view<Matrix>::value) {
     return matrix;
+  } else if constexpr (detail::is_tensor_argument<Matrix>::value) {
+    return matrix.matrix();
   } else if constexpr (detail::is_eigen_like<M>::value) {
     static_assert(bool(Matrix::IsRowMajor),
                   "distill: this matrix is column-major. If each COLUMN is a sample, write samples_in_columns(m); if "
@@ -168,11 +175,15 @@ auto as_matrix(M&& matrix) {
 /// A view of `maps`: a FeatureMapView.
 template <class M>
 auto as_feature_map(const M& maps) {
-  static_assert(
-      detail::is_feature_map_view<M>::value,
-      "distill: not feature maps. Pass FeatureMapView{pointer, batch, channels, height, width} for N x C x H x W, "
-      "or nhwc(pointer, batch, height, width, channels)");
-  return maps;
+  if constexpr (detail::is_tensor_argument<M>::value) {
+    return maps.feature_map();
+  } else {
+    static_assert(
+        detail::is_feature_map_view<M>::value,
+        "distill: not feature maps. Pass FeatureMapView{pointer, batch, channels, height, width} for N x C x H x W, "
+        "or nhwc(pointer, batch, height, width, channels)");
+    return maps;
+  }
 }
 
 /// A view of a column-major matrix (Eigen's default; Armadillo's) in which each column is a sample.
@@ -204,6 +215,8 @@ template <class L>
 auto as_labels(const L& labels) {
   if constexpr (detail::is_labels_view<L>::value) {
     return labels;
+  } else if constexpr (detail::is_tensor_argument<L>::value) {
+    return labels.labels();
   } else if constexpr (detail::is_contiguous_range<const L>::value) {
     using Label = std::remove_cv_t<std::remove_reference_t<decltype(*labels.data())>>;
     static_assert(std::is_integral_v<Label> && !std::is_same_v<Label, bool>,
@@ -250,6 +263,8 @@ auto as_row(V&& v) {
   using Vector = std::remove_cv_t<std::remove_reference_t<V>>;
   if constexpr (is_matrix_view<Vector>::value) {
     return v;
+  } else if constexpr (is_tensor_argument<Vector>::value) {
+    return v.row();
   } else {
     static_assert(
         is_contiguous_range<V>::value,
