@@ -4,6 +4,7 @@ if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
 endif()
 find_package(Threads REQUIRED)
 distill_require(Eigen3)
+include(DistillTorch)
 
 add_library(distill_development INTERFACE)
 target_link_libraries(distill_development INTERFACE distill::distill Eigen3::Eigen Threads::Threads)

@@ -1,0 +1,16 @@
+# Makes distill_torch, LibTorch with the threads that its headers ask for, if LibTorch is installed.
+option(DISTILL_TORCH "Build what uses LibTorch, where it is installed" ON)
+if(DISTILL_TORCH)
+  find_package(Torch QUIET)
+endif()
+if(Torch_FOUND)
+  add_library(distill_torch INTERFACE)
+  target_link_libraries(distill_torch INTERFACE ${TORCH_LIBRARIES})
+  find_package(OpenMP QUIET)
+  if(OpenMP_CXX_FOUND)
+    target_link_libraries(distill_torch INTERFACE OpenMP::OpenMP_CXX)
+  endif()
+elseif(DISTILL_TORCH)
+  message(STATUS
+    "distill: LibTorch is not installed, so nothing that uses it is built (Debian: apt-get install libtorch-dev)")
+endif()
