@@ -218,8 +218,9 @@ struct loss_knowledge_distillation_ {
 /// Returns     kd + hidden, over the mini-batch; kd.weight = 0 leaves the output alone, and needs no logits
 /// Throws      std::invalid_argument as the two losses; if the samples of a batch have unlike numbers of logits or of
 ///             hidden units
-/// Conventions the tag stands above the layer's ReLU. A layer of another width than the teacher's gets a linear layer,
-///             which learns along: tag it, and go on past it (skip1<tag2<fc<teacher's width, tag1<...>>>>, TAG = tag2)
+/// Conventions a tag above a ReLU sees what it gives, one below what it gets. A layer of another width than the
+///             teacher's gets a linear layer, which learns along: tag it, and go on past it (skip1<tag2<fc<teacher's
+///             width, tag1<...>>>>, TAG = tag2)
 template <class Hidden, template <typename> class TAG>
 struct loss_kd_hidden_ {
   using training_label_type = TeacherOutputs;
