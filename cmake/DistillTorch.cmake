@@ -10,7 +10,4 @@ if(Torch_FOUND)
   if(OpenMP_CXX_FOUND)
     target_link_libraries(distill_torch INTERFACE OpenMP::OpenMP_CXX)
   endif()
-elseif(DISTILL_TORCH)
-  message(STATUS
-    "distill: LibTorch is not installed, so nothing that uses it is built (Debian: apt-get install libtorch-dev)")
 endif()

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "experiments.hpp"
+#include "idx_folder.hpp"
 #include "report.hpp"
 #include "statistics.hpp"
 #include "training.hpp"
@@ -17,46 +18,67 @@ namespace {
 constexpr int epochs = 100;
 constexpr int teacher_epochs = 30;
 
-int parse_seeds(int argc, char** argv) {
-  if (argc == 1) return 3;
-  const int seeds = argc == 2 ? std::atoi(argv[1]) : 0;
-  if (seeds < 1) throw std::runtime_error("usage: " + std::string(argv[0]) + " [SEEDS]");
-  return seeds;
+struct Options {
+  int seeds = 3;
+  std::string folder;
+};
+
+Options parse(int argc, char** argv) {
+  Options options;
+  for (int i = 1; i < argc; ++i) {
+    if (std::string(argv[i]) == "--data" && i + 1 < argc) {
+      options.folder = argv[++i];
+    } else if (options.seeds = std::atoi(argv[i]); options.seeds < 1) {
+      throw std::runtime_error("usage: " + std::string(argv[0]) + " [SEEDS] [--data FOLDER]");
+    }
+  }
+  return options;
 }
 
 }  // namespace
 
-int compare(const std::function<Network(const Task&)>& train, int seeds) {
-  const mlp::Settings settings;
-  const mlp::Dataset data = mlp::load_digits();
+int compare(const mlp::Dataset& data, const Train& train, const std::vector<OtherWay>& others, int seeds) {
+  mlp::Settings settings;
+  settings.train_images = data.train.size();
   const auto accuracy = [&](const Network& network) -> mlp::Metrics {
     return {mlp::accuracy(network(data.test.inputs), data.test.labels)};
   };
 
   mlp::Results results{mlp::all_experiments(settings, data).front(), {}, {}};
   results.students = {{{"labels", "labels only", {}}, {}}, {{"kd", "KD: teacher and labels", {}}, {}}};
+  for (const OtherWay& other : others) results.students.push_back({{"kd", other.name, {}}, {}});
   for (int i = 1; i <= seeds; ++i) {
     const auto seed = static_cast<std::uint32_t>(i);
     const Network teacher = train({data.train, {}, data.classes, teacher_hidden, teacher_epochs, seed});
     results.teachers.push_back(accuracy(teacher));
 
     const mlp::Samples samples = results.experiment.transfer_samples(data.train, settings, seed);
-    for (const mlp::Matrix& logits : {mlp::Matrix{}, teacher(samples.inputs)}) {
-      const Task task{samples, logits, data.classes, student_hidden, epochs, seed};
-      results.students[task.has_teacher()].histories.push_back({accuracy(train(task))});
-    }
+    const mlp::Matrix logits = teacher(samples.inputs);
+    const auto add = [&](std::size_t student, const Train& way, const mlp::Matrix& of_teacher) {
+      const Task task{samples, of_teacher, data.classes, student_hidden, epochs, seed};
+      results.students[student].histories.push_back({accuracy(way(task))});
+    };
+    add(0, train, {});
+    add(1, train, logits);
+    for (std::size_t k = 0; k < others.size(); ++k) add(2 + k, others[k].train, logits);
   }
   mlp::print_table(std::cout, results);
   const double labels = mlp::final_summary(results.students[0], 0).mean;
-  const double kd = mlp::final_summary(results.students[1], 0).mean;
-  if (kd > labels) return EXIT_SUCCESS;
-  std::cerr << "The student with a teacher is not better than the one without\n";
-  return EXIT_FAILURE;
+  for (std::size_t k = 1; k < results.students.size(); ++k) {
+    if (mlp::final_summary(results.students[k], 0).mean > labels) continue;
+    std::cerr << "A student with a teacher is not better than the one without\n";
+    return EXIT_FAILURE;
+  }
+  return EXIT_SUCCESS;
 }
 
-int run(int argc, char** argv, const std::function<Network(const Task&)>& train) {
+int run(int argc, char** argv, const Train& train, const std::vector<OtherWay>& others) {
   try {
-    return compare(train, parse_seeds(argc, argv));
+    const Options options = parse(argc, argv);
+    const mlp::Dataset data = options.folder.empty()
+                                  ? mlp::load_digits()
+                                  : mlp::load_idx_folder(options.folder, mlp::Settings{}.train_images);
+    return compare(data, train, others, options.seeds);
   } catch (const std::exception& error) {
     std::cerr << error.what() << '\n';
     return EXIT_FAILURE;

@@ -4,6 +4,8 @@
 
 #include <cstdint>
 #include <functional>
+#include <string>
+#include <vector>
 
 #include "data.hpp"
 
@@ -31,11 +33,20 @@ inline constexpr double learning_rate = 3e-3;  // of Adam
 inline constexpr double temperature = 8;
 inline constexpr double alpha = 0.9;
 
-// Trains a teacher and two students for each seed and prints their accuracies. Returns the exit code: 0 if the
-// student with a teacher is the better one.
-int compare(const std::function<Network(const Task&)>& train, int seeds);
+using Train = std::function<Network(const Task&)>;
 
-// compare() with as many seeds as the command line says, 3 by default; says what went wrong.
-int run(int argc, char** argv, const std::function<Network(const Task&)>& train);
+// Another way to train the student with a teacher.
+struct OtherWay {
+  std::string name;
+  Train train;
+};
+
+// Trains a teacher and the students for each seed and prints their accuracies. Returns the exit code: 0 if the
+// students with a teacher are better than the one without.
+int compare(const mlp::Dataset& data, const Train& train, const std::vector<OtherWay>& others, int seeds);
+
+// compare() with what the command line says: [SEEDS] [--data FOLDER], by default 3 and the embedded digits; the folder
+// holds images in the files of MNIST. Says what went wrong.
+int run(int argc, char** argv, const Train& train, const std::vector<OtherWay>& others = {});
 
 }  // namespace few_labels

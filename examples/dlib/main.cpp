@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <distill/adapters/dlib.hpp>
 #include <memory>
+#include <stdexcept>
 #include <vector>
 
 #include "few_labels.hpp"
@@ -76,6 +77,8 @@ few_labels::Network train_net(const few_labels::Task& task, const std::vector<La
 }
 
 few_labels::Network train(const few_labels::Task& task) {
+  if (task.classes != 10)
+    throw std::runtime_error("these networks have 10 outputs, the data another number of classes");
   if (task.has_teacher()) {
     const distill::KnowledgeDistillation kd{.temperature = few_labels::temperature, .alpha = few_labels::alpha};
     return train_net(task, teacher_of(task), StudentOfTeacher(distill::loss_knowledge_distillation_{kd}));
