@@ -34,7 +34,7 @@ bool add_channels(const SamplePair<S, T>& pair, std::size_t c, std::size_t p, st
                   const typename L::Scalar* slopes, double* halves) {
   using N = typename L::Scalar;
   const std::size_t channels = pair.student.channels - c;
-  const L zero(N(0)), least((std::numeric_limits<N>::min)() * N(1e13)), most_squares((std::numeric_limits<N>::max)());
+  const L zero(N(0)), least(static_cast<N>(least_safe_sum<L>)), most_squares((std::numeric_limits<N>::max)());
   L differences[most], squares = zero, sizes = zero;
   for (std::size_t k = 0; k < count; ++k) {
     const L d =

@@ -86,12 +86,12 @@ struct Exponent {
   L fraction;
 };
 
-/// Scale is an ExpScale, or has an anchor for each lane.
-template <class L, class Scale>
-[[gnu::always_inline]] inline Exponent<L> exponent(L x, const Scale& scale) {
+/// With an anchor, and so an offset, for each lane.
+template <class L>
+[[gnu::always_inline]] inline Exponent<L> exponent(L x, const ExpScale<L>& scale, L anchor) {
   Exponent<L> e;
-  e.shifted = fma(x, L(scale.c), L(scale.anchor));
-  e.whole = e.shifted - L(scale.anchor);
+  e.shifted = fma(x, L(scale.c), anchor);
+  e.whole = e.shifted - anchor;
   if constexpr (has_fma<typename L::Arch>) {
     e.fraction = fma(x, L(scale.c_low), fms(x, L(scale.c), e.whole));
   } else {
@@ -100,6 +100,10 @@ template <class L, class Scale>
     e.fraction = (x_high * L(scale.c_high) - e.whole) + (x_low * L(scale.c_high) + x * L(scale.c_low));
   }
   return e;
+}
+template <class L>
+[[gnu::always_inline]] inline Exponent<L> exponent(L x, const ExpScale<L>& scale) {
+  return exponent(x, scale, L(scale.anchor));
 }
 
 /// x*c - offset in double, without the rounding error of x*c

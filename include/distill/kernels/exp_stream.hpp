@@ -108,6 +108,7 @@ template <class L>
 struct Normaliser {
   L high, low;
 
+  Normaliser(L high_part, L low_part) : high(high_part), low(low_part) {}
   explicit Normaliser(double factor)
       : high(static_cast<typename L::Scalar>(factor)),
         low(static_cast<typename L::Scalar>(factor - static_cast<double>(static_cast<typename L::Scalar>(factor)))) {}

@@ -185,8 +185,6 @@ inline constexpr bool converts_natively = converts_two_bytes<L> && (detail::form
 
 }  // namespace shim
 
-// Inlined by force is what the innermost loops call: what gcc inlines of its own depends on all that a file holds.
-
 /// Elements of a row between two looks at whether what was summed so far is in range.
 template <class L>
 inline constexpr std::size_t chunk_size = 32 * L::width;
@@ -216,6 +214,8 @@ L load(const Stored* p) {
     return L::Batch::load_aligned(buffer);
   }
 }
+
+// Inlined by force is what the innermost loops call: what gcc inlines of its own depends on all that a file holds.
 
 /// The next `width` of `count` stored numbers; where there are fewer, `fill` (nothing behind them is read).
 template <class L, class Stored>

@@ -26,12 +26,16 @@ namespace kernels {
 template <class L>
 using Wide = Lanes<std::conditional_t<std::is_same_v<typename L::Scalar, float>, double, long double>, ScalarArch>;
 
+/// The smallest sum of squares that has lost nothing that counts.
+template <class L>
+inline constexpr total_t<L> least_safe_sum = (std::numeric_limits<typename L::Scalar>::min)() *
+                                             static_cast<total_t<L>>(1e13);
+
 /// Whether a sum of squares (or of such terms) neither overflowed nor lost anything that counts.
 template <class L>
 bool is_safe_sum(total_t<L> sum) {
   using T = typename L::Scalar;
-  return sum >= (std::numeric_limits<T>::min)() * static_cast<total_t<L>>(1e13) &&
-         sum <= (std::numeric_limits<T>::max)();
+  return sum >= least_safe_sum<L> && sum <= (std::numeric_limits<T>::max)();
 }
 
 /// A number of a row that is not finite makes the row's loss and gradient NaN.

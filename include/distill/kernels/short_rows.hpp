@@ -76,40 +76,32 @@ struct alignas(64) LaneDoubles {
 template <class L>
 struct LaneStream {
   using T = typename L::Scalar;
-  T c, c_high, c_low;
-  L anchor;  // as those of ExpScale
+  ExpScale<L> scale;
+  L anchor;  // instead of the scale's
   L offset;
   LaneDoubles<L> sum;
 
   /// From the rows' largest numbers. Where one is beyond the range of these sweeps, all becomes NaN.
-  LaneStream(double temperature, L largest) {
-    ExpScale<L> scale(log2_e / temperature);
+  LaneStream(double temperature, L largest) : scale(log2_e / temperature) {
     scale.set_offset(0);
-    c = scale.c;
-    c_high = scale.c_high;
-    c_low = scale.c_low;
     constexpr T no_fraction =
         static_cast<T>(1.5 * static_cast<double>(std::int64_t{1} << FloatLayout<T>::mantissa_bits));
-    const L exponent = largest * L(c), whole = (exponent + L(no_fraction)) - L(no_fraction);
+    const L exact = largest * L(scale.c), whole = (exact + L(no_fraction)) - L(no_fraction);
     const L limit(static_cast<T>(max_offset<L>)), nan(std::numeric_limits<T>::quiet_NaN());
-    offset = select(absolute(exponent) <= limit, whole - L(static_cast<T>(ExpStream<L>::lift)), nan);
+    offset = select(absolute(exact) <= limit, whole - L(static_cast<T>(ExpStream<L>::lift)), nan);
     anchor = L(scale.anchor) - offset;
   }
+
+  Exponent<L> exponent(L x) const { return kernels::exponent(x, scale, anchor); }
 };
 
-/// What turns exponentials of this sum into `factor` times probabilities, in two parts.
+/// What turns exponentials of this sum into `factor` times probabilities.
 template <class L>
-struct LaneNormaliser {
-  L high, low;
-
-  [[gnu::always_inline]] LaneNormaliser(const LaneDoubles<L>& factor, const LaneDoubles<L>& sum) {
-    LaneDoubles<L> share;
-    for (std::size_t r = 0; r < L::width; ++r) share.of[r] = factor.of[r] / sum.of[r];
-    high = share.high();
-    low = share.low();
-  }
-  L operator()(L x) const { return fma(x, high, x * low); }
-};
+[[gnu::always_inline]] inline Normaliser<L> normaliser(const LaneDoubles<L>& factor, const LaneDoubles<L>& sum) {
+  LaneDoubles<L> share;
+  for (std::size_t r = 0; r < L::width; ++r) share.of[r] = factor.of[r] / sum.of[r];
+  return {share.high(), share.low()};
+}
 
 template <Precision precision, bool has_label, class L, class Student, class Teacher>
 class ShortRows {
@@ -162,10 +154,8 @@ class ShortRows {
     }
 
     if (rows.grad[0]) put_columns(rows, is_ordinary, accumulate);
-    const bool has_soft = factors.soft != 0, has_hard = has_label && factors.hard != 0;  // others may be infinite
-    for (std::size_t r = 0; r < rows.count; ++r) {
-      losses[r] = (has_soft ? factors.soft * kl.of[r] : 0) + (has_hard ? factors.hard * label.loss.of[r] : 0);
-    }
+    const RowFactors own = factors;  // a copy, as losses might change them in the compiler's eyes
+    for (std::size_t r = 0; r < rows.count; ++r) losses[r] = weighted(own, kl.of[r], has_label ? label.loss.of[r] : 0);
     for (std::size_t r = 0; r < rows.count; ++r) {  // last, as this needs the columns' memory
       if (is_ordinary[r]) continue;
       DistillationRow<precision, has_label, L, Student, Teacher> row(rows.student[r], rows.teacher[r], n_, temperature_,
@@ -221,7 +211,7 @@ class ShortRows {
     CompensatedSum<L> student_sum, teacher_sum, weighted_sum;
     const L shift = teacher.offset - student.offset;
     for (std::size_t j = 0; j < n_; ++j) {
-      const Exponent<L> s = exponent(column(student_, j), student), t = exponent(column(teacher_, j), teacher);
+      const Exponent<L> s = student.exponent(column(student_, j)), t = teacher.exponent(column(teacher_, j));
       const L s_power = exp2(s), t_power = exp2(t);
       // a row's mass may lie in one class, and a sum's rounding would show in all of it: no groups here
       student_sum.add(s_power);
@@ -242,7 +232,7 @@ class ShortRows {
   Label find_label(const std::size_t (&label)[width], L largest) const {
     const LaneStream<L> stream(1, largest);
     for (std::size_t j = 0; j < n_; ++j) {
-      const L power = temperature_ == 1 ? column(student_power_, j) : exp2(exponent(column(student_, j), stream));
+      const L power = temperature_ == 1 ? column(student_power_, j) : exp2(stream.exponent(column(student_, j)));
       store(power, hard_power_ + j * width);
     }
     Doubles own;
@@ -282,8 +272,8 @@ class ShortRows {
       hard.of[r] = factors.hard * rows.factor[r];
       shift.of[r] = (log_sums_ratio.of[r] + ln_2 * offsets.of[r]) * temperature_;
     }
-    const LaneNormaliser<L> student_unit(unit, student.sum), teacher_unit(unit, teacher.sum);
-    const LaneNormaliser<L> hard_unit(hard, has_label ? label.total : unit);
+    const Normaliser<L> student_unit = normaliser(unit, student.sum), teacher_unit = normaliser(unit, teacher.sum);
+    const Normaliser<L> hard_unit = normaliser(hard, has_label ? label.total : unit);
     const LogRatio<L> log_ratio{shift.high(), shift.low(), L(static_cast<T>(1 / temperature_))};
     const L soft_factor = soft.high();
     Doubles kl{};
