@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iostream>
+#include <mlp/gnuplot.hpp>
 #include <stdexcept>
 #include <utility>
 
@@ -52,7 +53,7 @@ int main(int argc, char** argv) try {
   }
 
   std::vector<std::string> plots;
-  if (report::gnuplot_is_installed()) {
+  if (gnuplot::is_installed()) {
     plots = report::draw(results.outcomes, folder);
   } else {
     std::cerr << "No plots: gnuplot is not installed (Debian: gnuplot-nox)\n";

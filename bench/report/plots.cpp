@@ -2,12 +2,10 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
-#include <csignal>
-#include <cstdio>
-#include <cstdlib>
 #include <iomanip>
 #include <limits>
 #include <map>
+#include <mlp/gnuplot.hpp>
 #include <sstream>
 
 #include "report.hpp"
@@ -37,12 +35,6 @@ std::string file_name(const std::string& group) {
   std::string name = group;
   for (char& c : name) c = c == ' ' ? '_' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   return name + ".svg";
-}
-
-std::string shell_quoted(const std::string& text) {
-  std::string quoted = "'";
-  for (const char c : text) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return quoted + "'";
 }
 
 using Group = std::vector<const Outcome*>;
@@ -132,22 +124,7 @@ std::string script(const std::string& title, const Group& group) {
   return text.str();
 }
 
-bool run_gnuplot(const std::string& commands, const std::filesystem::path& path) {
-  std::FILE* gnuplot = popen(("gnuplot 2>/dev/null >" + shell_quoted(path.string())).c_str(), "w");
-  if (gnuplot == nullptr) return false;
-  const auto old_handler = std::signal(SIGPIPE, SIG_IGN);  // a gnuplot that dies must not take us along
-  std::fwrite(commands.data(), 1, commands.size(), gnuplot);
-  const int status = pclose(gnuplot);
-  std::signal(SIGPIPE, old_handler);
-  if (status != 0) std::filesystem::remove(path);
-  return status == 0;
-}
-
 }  // namespace
-
-bool gnuplot_is_installed() {
-  return std::system("command -v gnuplot >/dev/null 2>&1") == 0;
-}
 
 std::vector<std::string> draw(const std::vector<Outcome>& outcomes, const std::filesystem::path& folder) {
   std::vector<std::string> titles;
@@ -161,7 +138,7 @@ std::vector<std::string> draw(const std::vector<Outcome>& outcomes, const std::f
   std::vector<std::string> files;
   for (const std::string& title : titles) {
     const std::string file = file_name(title);
-    if (run_gnuplot(script(title, groups[title]), folder / file)) files.push_back(file);
+    if (gnuplot::run(script(title, groups[title]), folder / file)) files.push_back(file);
   }
   return files;
 }

@@ -24,8 +24,6 @@ std::string json(const Results& results);
 /// `plots` are the files to show, relative to the report's folder.
 std::string markdown(const Results& results, const std::vector<std::string>& plots);
 
-bool gnuplot_is_installed();
-
 /// A bar chart for each group of contests, written as SVG into the folder by gnuplot; returns the files' names.
 std::vector<std::string> draw(const std::vector<Outcome>& outcomes, const std::filesystem::path& folder);
 

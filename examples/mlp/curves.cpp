@@ -3,14 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <csignal>
 #include <cstddef>
-#include <cstdio>
-#include <cstdlib>
 #include <map>
 #include <sstream>
 #include <vector>
 
+#include "gnuplot.hpp"
 #include "statistics.hpp"
 
 namespace mlp {
@@ -117,28 +115,10 @@ std::string gnuplot_script(const Results& results) {
   return script.str();
 }
 
-std::string shell_quoted(const std::string& text) {
-  std::string quoted = "'";
-  for (const char c : text) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return quoted + "'";
-}
-
 }  // namespace
 
-bool gnuplot_is_installed() {
-  return std::system("command -v gnuplot >/dev/null 2>&1") == 0;
-}
-
 bool draw_curves(const Results& results, const std::filesystem::path& path) {
-  const std::string script = gnuplot_script(results);
-  std::FILE* gnuplot = popen(("gnuplot 2>/dev/null >" + shell_quoted(path.string())).c_str(), "w");
-  if (gnuplot == nullptr) return false;
-  const auto old_handler = std::signal(SIGPIPE, SIG_IGN);  // a gnuplot that dies must not take us along
-  std::fwrite(script.data(), 1, script.size(), gnuplot);
-  const int status = pclose(gnuplot);
-  std::signal(SIGPIPE, old_handler);
-  if (status != 0) std::filesystem::remove(path);
-  return status == 0;
+  return gnuplot::run(gnuplot_script(results), path);
 }
 
 }  // namespace mlp

@@ -10,8 +10,6 @@ namespace mlp {
 // Every metric after every epoch, mean and standard deviation over the seeds.
 std::string curves_csv(const Results& results);
 
-bool gnuplot_is_installed();
-
 // Draws the curves as SVG; false if gnuplot does not manage to.
 bool draw_curves(const Results& results, const std::filesystem::path& path);
 

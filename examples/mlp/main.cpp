@@ -15,6 +15,7 @@
 #include "data.hpp"
 #include "experiments.hpp"
 #include "files.hpp"
+#include "gnuplot.hpp"
 #include "idx_folder.hpp"
 #include "network.hpp"
 #include "progress.hpp"
@@ -172,7 +173,7 @@ void prepare_folder(const fs::path& folder) {
 }
 
 void write_results(const mlp::Outcome& outcome, const Options& options) {
-  const bool can_draw = mlp::gnuplot_is_installed();
+  const bool can_draw = gnuplot::is_installed();
   const auto announce = [](const fs::path& path) { std::cout << "wrote " << path.string() << '\n'; };
   const auto write = [&](const std::string& name, const std::string& text) {
     mlp::write_file(options.out / name, text);
