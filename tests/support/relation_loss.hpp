@@ -54,6 +54,29 @@ HiddenLoss relation_loss(std::string name, const Loss& loss, HiddenFormula formu
   return result;
 }
 
+/// A loss that knows no scale is the same for large and for small numbers, which are no zeros; its gradient is that much
+/// smaller or larger. `loss_of(student, teacher, grad)` is that of three rows of two numbers of S.
+template <class S, class LossOf>
+void check_any_scale(const LossOf& loss_of) {
+  const std::vector<S> student{1, 2, 0, 3, -1, 2}, teacher{3, 1, 1, 0, 2, -1};
+  std::vector<S> usual(6), grad(6);
+  const double expected = loss_of(student, teacher, usual);
+  const bool is_float = sizeof(S) == 4;
+  for (const double scale : {is_float ? 1e-18 : 1e-140, 1e-12, 1e10, is_float ? 1e18 : 1e140}) {
+    CAPTURE(scale);
+    std::vector<S> scaled;
+    for (const S x : student) scaled.push_back(static_cast<S>(scale) * x);
+    CHECK(loss_of(scaled, teacher, grad) == doctest::Approx(expected).epsilon(1e-5));
+    for (std::size_t k = 0; k < 6; ++k) {
+      const double g = static_cast<double>(grad[k]) * scale;
+      CHECK(std::abs(g - static_cast<double>(usual[k])) < 1e-6);
+    }
+    CHECK(loss_of(teacher, scaled, grad) == doctest::Approx(loss_of(teacher, student, usual)).epsilon(1e-5));
+    for (std::size_t k = 0; k < 6; ++k) CHECK(std::abs(grad[k] - usual[k]) < S(1e-6));
+    loss_of(student, teacher, usual);
+  }
+}
+
 /// In a workspace of the caller's, at any address, value and gradient are the same, and scratch memory is not used.
 template <class Loss>
 void check_workspace(const Loss& loss) {
