@@ -18,3 +18,9 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # and std::string's operator+ (bug 105651).
   target_compile_options(distill_development INTERFACE -Wno-maybe-uninitialized -Wno-uninitialized -Wno-restrict)
 endif()
+
+# distill_skipped_test(NAME LABEL WHY): stands for a test that cannot be run here, and says why
+function(distill_skipped_test name label why)
+  add_test(NAME ${name} COMMAND ${CMAKE_COMMAND} -E echo "skipped: ${why}")
+  set_tests_properties(${name} PROPERTIES LABELS ${label} SKIP_REGULAR_EXPRESSION "^skipped: ")
+endfunction()
