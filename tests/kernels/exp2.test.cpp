@@ -6,6 +6,7 @@
 #include <distill/kernels/memory.hpp>
 #include <limits>
 #include <random>
+#include <utility>
 
 #include "support/architectures.hpp"
 #include "support/tolerances.hpp"
@@ -26,6 +27,20 @@ T exp2_of(T x, double scale, double offset) {
   for (const T lane : buffer) same = same && (lane == buffer[0] || std::isnan(lane));
   if (!same) FAIL("lanes differ");
   return buffer[L::width - 1];
+}
+
+/// The same by FiniteExp2, for a number in the last lane, whose other lanes are in range; and whether it was, too.
+template <class T, class Arch>
+std::pair<T, bool> finite_exp2_of(T x, double scale, double offset) {
+  using L = Lanes<T, Arch>;
+  ExpScale<L> constants(scale);
+  constants.set_offset(offset);
+  T buffer[L::width];
+  for (T& lane : buffer) lane = static_cast<T>(offset / scale);
+  buffer[L::width - 1] = x;
+  distill::kernels::FiniteExp2<L> exp2;
+  distill::kernels::store(exp2(distill::kernels::exponent(distill::kernels::load<L>(buffer), constants)), buffer);
+  return {buffer[L::width - 1], exp2.were_in_range()};
 }
 
 /// The largest error in ULP for x * scale - offset from -126 (-1022) to 100. In double the scale is rounded to double.
@@ -106,4 +121,33 @@ TEST_CASE("has_fma is told truly") {
   if (distill::kernels::has_fma<support::Default>) {
     CHECK(buffer[0] == -0x1p-26f);
   }
+}
+
+TEST_CASE_TEMPLATE("exp2 of finite numbers is the same, and tells of those beyond its range", Arch,
+                   DISTILL_TEST_ARCHITECTURES) {
+  const auto check = [](auto type) {
+    using T = decltype(type);
+    constexpr T inf = std::numeric_limits<T>::infinity(), nan = std::numeric_limits<T>::quiet_NaN();
+    const int bias = std::is_same_v<T, float> ? 127 : 1023;
+    std::mt19937 engine(11);
+    std::uniform_real_distribution<double> exponents(-1.2 * bias, bias);
+    for (const double offset : {0.0, 7.0, -1000.0}) {
+      const auto at = [&](double x) { return finite_exp2_of<T, Arch>(static_cast<T>(x + offset), 1, offset); };
+      for (int k = 0; k < 2000; ++k) {
+        const double x = exponents(engine);
+        CHECK(at(x).first == exp2_of<T, Arch>(static_cast<T>(x + offset), 1, offset));
+        CHECK(at(x).second);
+      }
+      for (const double x : {-1e4, -1e6, -1e9, -1e12}) {
+        CHECK(at(x).first == 0);
+        CHECK(at(x).second);
+      }
+      for (const double x : {bias + 2.0, 2.5 * bias, 1e4, 1e5, 1e9, 1e30}) {
+        CHECK((!at(x).second || at(x).first == inf));
+      }
+      for (const T x : {inf, -inf, nan}) CHECK(std::isnan(finite_exp2_of<T, Arch>(x, 1, offset).first));
+    }
+  };
+  check(float{});
+  check(double{});
 }

@@ -89,6 +89,8 @@ TEST_CASE_TEMPLATE("arithmetic is lane by lane", Arch, DISTILL_TEST_ARCHITECTURE
     same(k::zero_where(a < L(T(3)), b), [](T x, T y) { return x < 3 ? T(0) : y; });
     CHECK(k::any_lane(a <= L(T(1))));
     CHECK(!k::any_lane(a < L(T(1))));
+    CHECK(k::all_lanes(a <= L(va[L::width - 1])));
+    CHECK((k::all_lanes(a <= L(va[0])) == (L::width == 1)));
     CHECK(k::any_lane(L(va[L::width - 1]) <= a));
     CHECK(k::reduce_add(a) == static_cast<T>(L::width * (L::width + 1) / 2));
     CHECK(k::reduce_max_number(a) == static_cast<T>(L::width));
@@ -97,6 +99,7 @@ TEST_CASE_TEMPLATE("arithmetic is lane by lane", Arch, DISTILL_TEST_ARCHITECTURE
           (L::width == 1 ? -std::numeric_limits<T>::infinity() : vb[L::width - 1]));
     CHECK(!k::any_lane(L(nan) < a));
     CHECK(!k::any_lane(L(nan) <= a));
+    CHECK(!k::all_lanes(L(nan) <= a));
     for (std::size_t lane = 0; lane < L::width; ++lane) {
       const auto v = values(k::with_lane(a, lane, T(99)));
       for (std::size_t i = 0; i < L::width; ++i) CHECK(v[i] == (i == lane ? T(99) : va[i]));
@@ -134,7 +137,7 @@ TEST_CASE_TEMPLATE("bits", Arch, DISTILL_TEST_ARCHITECTURES) {
   CHECK(values(k::bits_shifted_right<52>(D(8.0)))[0] == 1026);
   CHECK(values(k::bits_shifted_right<52>(D(std::numeric_limits<double>::infinity())))[0] == 2047);
   CHECK(values(k::bits_and(F(float_of(0x3F8FFFFFu)), ~std::int32_t{0xFFF}))[0] == float_of(0x3F8FF000u));
-  CHECK(values(k::bits_or(F(1.0f), std::int32_t{1}))[0] == float_of(0x3F800001u));
+  CHECK(values(k::bits_or(F(1.0f), F(float_of(1u))))[0] == float_of(0x3F800001u));
 }
 
 TEST_CASE_TEMPLATE("loads and stores touch what they are told to, in any format", Arch, DISTILL_TEST_ARCHITECTURES) {

@@ -1,6 +1,7 @@
 // One row of KL(teacher || student) at a temperature, with or without a cross-entropy term at temperature 1.
 //
-//   sweep 1  reads student and teacher once: sums of exponentials and sum of p-weighted log-ratios; exponentials kept
+//   sweep 1  reads student and teacher once: sums of exponentials and sum of p-weighted log-ratios; exponentials kept.
+//            Where a chunk has infinities or outgrows its offsets, number by number from there on
 //   sweep 2  writes the gradient from the kept exponentials; for Precision::high it also sums the value, from terms
 //            that are never negative
 #pragma once
@@ -141,12 +142,21 @@ class DistillationRow {
 
   /// Starts at the class that the teacher prefers among the first ones: log-ratios are then small where p is large.
   bool start() {
-    std::size_t top = 0;
-    for (std::size_t i = 1; i < std::min<std::size_t>(n_, 16); ++i) {
-      if (detail::load_scalar<T>(x_teacher_ + i) > detail::load_scalar<T>(x_teacher_ + top)) top = i;
+    const std::size_t first = std::min<std::size_t>(n_, std::max<std::size_t>(16, L::width));
+    const auto at = [this](const auto* x, std::size_t i) { return load_up_to<L>(x + i, n_ - i, -infinity<T>); };
+    L largest(-infinity<T>), beside_largest(-infinity<T>);
+    for (std::size_t i = 0; i < first; i += L::width) largest = larger(largest, at(x_teacher_, i));
+    const T teacher_top = reduce_max_number(largest);
+    for (std::size_t i = 0; i < first; i += L::width) {
+      const auto is_top = L(teacher_top) <= at(x_teacher_, i);
+      beside_largest = larger(beside_largest, select(is_top, at(x_student_, i), L(-infinity<T>)));
     }
-    if (!teacher_.start(x_teacher_ + top, n_ - top) || !student_.start(x_student_ + top, n_ - top)) return false;
-    if (has_label && !hard_.start(x_student_ + top, n_ - top)) return false;
+    const T student_top = reduce_max_number(beside_largest);
+    const auto start_at = [this](ExpStream<L>& stream, T top, const auto* x) {
+      return stream.start(&top, 1) || stream.start(x, n_);  // the latter where the top is masked out
+    };
+    if (!start_at(teacher_, teacher_top, x_teacher_) || !start_at(student_, student_top, x_student_)) return false;
+    if (has_label && !start_at(hard_, student_top, x_student_)) return false;
     shift_ = teacher_.offset - student_.offset;
     return true;
   }
@@ -155,7 +165,8 @@ class DistillationRow {
   bool sweep_chunks() {
     for (std::size_t begin = 0, chunk = 0; begin < n_; begin += chunk_size<L>, ++chunk) {
       const std::size_t end = (std::min)(n_, begin + chunk_size<L>);
-      while (!sweep_chunk<keep>(begin, end)) {
+      is_plain_ = is_plain_ && sweep_chunk<keep, true>(begin, end);
+      while (!is_plain_ && !sweep_chunk<keep, false>(begin, end)) {
         if (!raise_offsets()) return false;
       }
       if constexpr (keep) {
@@ -170,21 +181,28 @@ class DistillationRow {
     return true;
   }
 
-  /// False, and nothing summed, if an offset is too low for this chunk.
-  template <bool keep>
+  /// False, and nothing summed, if an offset is too low for this chunk, or if it is not plain and was taken to be.
+  template <bool keep, bool is_plain>
   bool sweep_chunk(std::size_t begin, std::size_t end) {
     CompensatedSum<L> student_sum = student_.lanes, teacher_sum = teacher_.lanes, hard_sum = hard_.lanes;
     CompensatedSum<L> weighted_sum = teacher_.weighted_lanes;
+    FiniteExp2<L> finite_exp2;
     L student_max(-infinity<T>), teacher_max(-infinity<T>);
     const L shift(static_cast<T>(shift_));
     // copies, because stores to scratch memory might otherwise change them in the compiler's eyes
-    const ExpScale<L> student_scale = student_.scale, teacher_scale = teacher_.scale, hard_scale = hard_.scale;
+    const ExpScale<L> scale = student_.scale, hard_scale = hard_.scale;
+    const L student_anchor(student_.scale.anchor), teacher_anchor(teacher_.scale.anchor);
     const KeptRow<L> student_kept = kept_[0], teacher_kept = kept_[1], hard_kept = kept_[streams - 1];
     const Student* const x_student = x_student_;
     const Teacher* const x_teacher = x_teacher_;
     const Student* const grad = fetched_grad_;
     const std::size_t n = n_, label = label_;
     const bool is_hard = temperature_ == 1;
+    const T nothing = student_.nothing();
+    const auto power_of = [&](const Exponent<L>& e) {
+      if constexpr (is_plain) return finite_exp2(e);
+      if constexpr (!is_plain) return exp2(e);
+    };
     for (std::size_t first = begin; first < end; first += group_size<L>) {
       L student_group(T(0)), teacher_group(T(0)), weighted_group(T(0)), hard_group(T(0));
       const std::size_t last = (std::min)(end, first + group_size<L>);
@@ -192,31 +210,35 @@ class DistillationRow {
       prefetch(x_teacher + first + fetched_ahead, group_size<L>);
       if (grad) prefetch(grad + first, group_size<L>);
       for (std::size_t i = first; i < last; i += L::width) {
-        const L s = load_up_to<L>(x_student + i, n - i, -infinity<T>);
-        const L t = load_up_to<L>(x_teacher + i, n - i, -infinity<T>);
-        student_max = larger(student_max, s);
-        teacher_max = larger(teacher_max, t);
-        const Exponent<L> s_exponent = exponent(s, student_scale);
-        const Exponent<L> t_exponent = exponent(t, teacher_scale);
-        const L s_power = exp2(s_exponent);
-        const L t_power = exp2(t_exponent);
+        const L s = load_up_to<L>(x_student + i, n - i, nothing);
+        const L t = load_up_to<L>(x_teacher + i, n - i, nothing);
+        const Exponent<L> s_exponent = exponent(s, scale, student_anchor);
+        const Exponent<L> t_exponent = exponent(t, scale, teacher_anchor);
+        const L s_power = power_of(s_exponent);
+        const L t_power = power_of(t_exponent);
         student_group = student_group + s_power;
         teacher_group = teacher_group + t_power;
         if constexpr (!sums_nonnegative_terms) {
-          // log2 p - log2 q but for the normalisers; left out where p is 0, so that 0 * infinity is never formed
+          // log2 p - log2 q but for the normalisers
           const L ratio = ((t_exponent.whole - s_exponent.whole) - shift) + (t_exponent.fraction - s_exponent.fraction);
-          weighted_group = fma(t_power, zero_where(t_power <= L(T(0)), ratio), weighted_group);
+          if constexpr (is_plain) {
+            weighted_group = fma(t_power, ratio, weighted_group);
+          } else {  // left out where p is 0, so that 0 * infinity is never formed
+            weighted_group = fma(t_power, zero_where(is_zero(t_exponent), ratio), weighted_group);
+          }
         }
         if constexpr (keep) {
           store(s_power, student_kept.values + i);
           store(t_power, teacher_kept.values + i);
         }
         if constexpr (has_label) {
-          const L h_power =
-              is_hard ? with_label(s_power, i, label, 0)  // the same stream
-                      : exp2(exponent(with_label(s, i, label, -std::numeric_limits<double>::infinity()), hard_scale));
+          const L h_power = with_label(is_hard ? s_power : power_of(exponent(s, hard_scale)), i, label, 0);
           hard_group = hard_group + h_power;
           if constexpr (keep) store(h_power, hard_kept.values + i);
+        }
+        if constexpr (!is_plain) {
+          student_max = larger(student_max, s);
+          teacher_max = larger(teacher_max, t);
         }
       }
       student_sum.add(student_group);
@@ -224,10 +246,19 @@ class DistillationRow {
       weighted_sum.add(weighted_group);
       if constexpr (has_label) hard_sum.add(hard_group);
     }
-    student_max_ = student_max;
-    teacher_max_ = teacher_max;
-    if (!student_.fits(student_max) || !teacher_.fits(teacher_max)) return false;
-    if (has_label && !hard_.fits(student_max)) return false;
+    if constexpr (is_plain) {
+      const L largest(static_cast<T>(ExpStream<L>::largest_plain_sum));  // these are false for NaN
+      if (!finite_exp2.were_in_range() || !all_lanes(student_sum.sum <= largest) ||
+          !all_lanes(teacher_sum.sum <= largest) || !all_lanes(hard_sum.sum <= largest) ||
+          !all_lanes(weighted_sum.sum <= L(infinity<T>))) {
+        return false;
+      }
+    } else {
+      student_max_ = student_max;
+      teacher_max_ = teacher_max;
+      if (!student_.fits(student_max) || !teacher_.fits(teacher_max)) return false;
+      if (has_label && !hard_.fits(student_max)) return false;
+    }
     student_.lanes = student_sum;
     teacher_.lanes = teacher_sum;
     teacher_.weighted_lanes = weighted_sum;
@@ -338,7 +369,8 @@ class DistillationRow {
   double temperature_;
   std::size_t label_;
   ExpStream<L> student_, teacher_, hard_;
-  double shift_ = 0;  // what log-ratios are taken relative to: at first, teacher's offset - student's offset
+  bool is_plain_ = true;  // so far no chunk was to be looked at number by number
+  double shift_ = 0;      // what log-ratios are taken relative to: at first, teacher's offset - student's offset
   L student_max_, teacher_max_;
   KeptRow<L> kept_[streams];
 };

@@ -132,16 +132,41 @@ template <class L>
   }
 }
 
+/// Up to here the exponent field in the low bits of `shifted` is 0 or has wrapped around.
+template <class L>
+inline constexpr auto lowest_shifted = static_cast<typename L::Scalar>(
+    1.5 * static_cast<double>(std::int64_t{1} << FloatLayout<typename L::Scalar>::mantissa_bits));
+
+/// Whether 2^(x*c - offset) is 0; false for NaN, which goes on.
+template <class L>
+[[gnu::always_inline]] inline auto is_zero(const Exponent<L>& e) {
+  return e.shifted <= L(lowest_shifted<L>);
+}
+
 /// 2^(x*c - offset), from the exponent's parts.
 template <class L>
 [[gnu::always_inline]] inline L exp2(const Exponent<L>& e) {
-  using Layout = FloatLayout<typename L::Scalar>;
-  // Up to here the exponent field is 0 or has wrapped around; the comparison is false for NaN, which goes on.
-  constexpr auto lowest =
-      static_cast<typename L::Scalar>(1.5 * static_cast<double>(std::int64_t{1} << Layout::mantissa_bits));
-  const L power = exp2_fraction(e.fraction) * shift_bits_left<Layout::mantissa_bits>(e.shifted);
-  return zero_where(e.shifted <= L(lowest), power);
+  constexpr int mantissa_bits = FloatLayout<typename L::Scalar>::mantissa_bits;
+  return zero_where(is_zero(e), exp2_fraction(e.fraction) * shift_bits_left<mantissa_bits>(e.shifted));
 }
+
+/// The same in fewer operations for finite numbers; infinities give NaN, and so may numbers beyond 1e14.
+template <class L>
+struct FiniteExp2 {
+  using T = typename L::Scalar;
+  L fields{lowest_shifted<L>};  // those of all exponents, or-ed
+
+  [[gnu::always_inline]] L operator()(const Exponent<L>& e) {
+    const L field = larger(e.shifted, L(lowest_shifted<L>));
+    fields = bits_or(fields, field);
+    return exp2_fraction(e.fraction) * shift_bits_left<FloatLayout<T>::mantissa_bits>(field);
+  }
+
+  /// False if one was beyond the largest exponent: then the results are meaningless.
+  bool were_in_range() const {
+    return all_lanes(fields <= L(lowest_shifted<L> + static_cast<T>(2 * FloatLayout<T>::bias + 1)));
+  }
+};
 
 }  // namespace kernels
 }  // namespace DISTILL_ABI

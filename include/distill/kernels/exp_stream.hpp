@@ -130,6 +130,7 @@ struct ExpStream {
   // In powers of two. Exponentials lie above 1 by `lift`, so that those whose probability is normal are normal, too.
   static constexpr double lift = 16;
   static constexpr double headroom = 40;
+  static constexpr double largest_plain_sum = 0x1p40;  // what keeps a lane within the headroom
 
   ExpScale<L> scale;
   double offset = 0;
@@ -155,6 +156,9 @@ struct ExpStream {
     }
     return false;
   }
+
+  /// A finite number whose exponential is 0 at any offset.
+  T nothing() const { return static_cast<T>(-2 * max_offset<L> / static_cast<double>(scale.c)); }
 
   bool fits(L largest) const { return !any_lane(L(limit) < largest); }
 

@@ -101,6 +101,9 @@ Lanes<T, ScalarArch> select(bool mask, Lanes<T, ScalarArch> yes, Lanes<T, Scalar
 inline bool any_lane(bool mask) {
   return mask;
 }
+inline bool all_lanes(bool mask) {
+  return mask;
+}
 /// x, but 0 where the mask is set
 template <class T>
 Lanes<T, ScalarArch> zero_where(bool mask, Lanes<T, ScalarArch> x) {
@@ -130,8 +133,9 @@ Lanes<T, ScalarArch> bits_and(Lanes<T, ScalarArch> x, bits_t<T> mask) {
   return detail::bit_cast<T>(static_cast<bits_t<T>>(detail::bit_cast<bits_t<T>>(x.value) & mask));
 }
 template <class T>
-Lanes<T, ScalarArch> bits_or(Lanes<T, ScalarArch> x, bits_t<T> mask) {
-  return detail::bit_cast<T>(static_cast<bits_t<T>>(detail::bit_cast<bits_t<T>>(x.value) | mask));
+Lanes<T, ScalarArch> bits_or(Lanes<T, ScalarArch> a, Lanes<T, ScalarArch> b) {
+  return detail::bit_cast<T>(
+      static_cast<bits_t<T>>(detail::bit_cast<bits_t<T>>(a.value) | detail::bit_cast<bits_t<T>>(b.value)));
 }
 
 // -------------------------------------------------------------------------------------------------------- by xsimd
@@ -198,6 +202,10 @@ bool any_lane(xsimd::batch_bool<T, Arch> mask) {
   return xsimd::any(mask);
 }
 template <class T, class Arch>
+bool all_lanes(xsimd::batch_bool<T, Arch> mask) {
+  return xsimd::all(mask);
+}
+template <class T, class Arch>
 Lanes<T, Arch> zero_where(xsimd::batch_bool<T, Arch> mask, Lanes<T, Arch> x) {
 #if defined(__AVX__) && !defined(__AVX512F__)  // one operation, where compilers make three of select
   if constexpr (sizeof(Lanes<T, Arch>) == 32 && sizeof(T) == 4) {
@@ -255,8 +263,8 @@ Lanes<T, Arch> bits_and(Lanes<T, Arch> x, bits_t<T> mask) {
   return shim::reinterpret<T>(shim::reinterpret<bits_t<T>>(x.value) & xsimd::batch<bits_t<T>, Arch>(mask));
 }
 template <class T, class Arch>
-Lanes<T, Arch> bits_or(Lanes<T, Arch> x, bits_t<T> mask) {
-  return shim::reinterpret<T>(shim::reinterpret<bits_t<T>>(x.value) | xsimd::batch<bits_t<T>, Arch>(mask));
+Lanes<T, Arch> bits_or(Lanes<T, Arch> a, Lanes<T, Arch> b) {
+  return a.value | b.value;
 }
 
 #endif

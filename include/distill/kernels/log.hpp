@@ -26,10 +26,9 @@ Lanes<T, Arch> log(Lanes<T, Arch> x) {
   constexpr bool is_float = std::is_same_v<T, float>;
   constexpr int mantissa_bits = FloatLayout<T>::mantissa_bits;
   constexpr bits_t<T> mantissa = (bits_t<T>{1} << mantissa_bits) - 1;
-  constexpr bits_t<T> one = bits_t<T>{FloatLayout<T>::bias} << mantissa_bits;
 
   L k = bits_shifted_right<mantissa_bits>(x) - L(T(FloatLayout<T>::bias));
-  L m = bits_or(bits_and(x, mantissa), one);
+  L m = bits_or(bits_and(x, mantissa), L(T(1)));
   const auto above = L(static_cast<T>(1.41421356237309504880)) < m;
   k = select(above, k + L(T(1)), k);
   m = select(above, m * L(T(0.5)), m);

@@ -218,7 +218,7 @@ class ShortRows {
       teacher_sum.add(t_power);
       if constexpr (!sums_nonnegative_terms) {
         const L ratio = ((t.whole - s.whole) - shift) + (t.fraction - s.fraction);
-        weighted_sum.add(t_power * zero_where(t_power <= L(T(0)), ratio));
+        weighted_sum.add(t_power * zero_where(is_zero(t), ratio));
       }
       store(s_power, student_power_ + j * width);
       store(t_power, teacher_power_ + j * width);
