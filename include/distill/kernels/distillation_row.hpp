@@ -80,6 +80,11 @@ struct NonnegativeTerm {
   }
 };
 
+/// Whether e^z is computed as the T-th power of e^(z/T): to 2.5 ULP at most.
+inline bool is_power_of_soft(double temperature) {
+  return temperature == 1 || temperature == 2;
+}
+
 template <Precision precision, bool has_label, class L, class Student, class Teacher>
 class DistillationRow {
   using T = typename L::Scalar;
@@ -94,6 +99,7 @@ class DistillationRow {
         n_(n),
         temperature_(temperature),
         label_(label),
+        hard_power_(is_power_of_soft(temperature) ? static_cast<int>(temperature) : 0),
         student_(temperature),
         teacher_(temperature),
         hard_(1) {}
@@ -197,7 +203,8 @@ class DistillationRow {
     const Teacher* const x_teacher = x_teacher_;
     const Student* const grad = fetched_grad_;
     const std::size_t n = n_, label = label_;
-    const bool is_hard = temperature_ == 1;
+    const int hard_power = hard_power_;
+    const L square_scale(hard_power == 2 ? static_cast<T>(lowered(1, hard_.offset - 2 * student_.offset)) : T(0));
     const T nothing = student_.nothing();
     const auto power_of = [&](const Exponent<L>& e) {
       if constexpr (is_plain) return finite_exp2(e);
@@ -232,7 +239,10 @@ class DistillationRow {
           store(t_power, teacher_kept.values + i);
         }
         if constexpr (has_label) {
-          const L h_power = with_label(is_hard ? s_power : power_of(exponent(s, hard_scale)), i, label, 0);
+          const L all_power = hard_power == 1   ? s_power
+                              : hard_power == 2 ? s_power * (s_power * square_scale)
+                                                : power_of(exponent(s, hard_scale));
+          const L h_power = with_label(all_power, i, label, 0);
           hard_group = hard_group + h_power;
           if constexpr (keep) store(h_power, hard_kept.values + i);
         }
@@ -368,6 +378,7 @@ class DistillationRow {
   const Student* fetched_grad_ = nullptr;  // whose lines sweep 1 asks for, so that they are there in sweep 2
   double temperature_;
   std::size_t label_;
+  int hard_power_;  // of e^(z/T) that e^z is; 0: it is computed by itself
   ExpStream<L> student_, teacher_, hard_;
   bool is_plain_ = true;  // so far no chunk was to be looked at number by number
   double shift_ = 0;      // what log-ratios are taken relative to: at first, teacher's offset - student's offset
