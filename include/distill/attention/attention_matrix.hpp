@@ -82,7 +82,7 @@ struct AttentionMatrix {
     return call(student, teacher, {}, detail::NoGradient{}, options);
   }
 
-  template <class Student, class Teacher, class Grad, class = detail::enable_if_gradient<Grad>>
+  template <class Student, class Teacher, class Grad, class = detail::enable_if_gradient_not_mask<Grad>>
   double operator()(const Student& student, const Teacher& teacher, Grad&& grad, const RowOptions& options = {}) const {
     return call(student, teacher, {}, grad, options);
   }
@@ -93,7 +93,7 @@ struct AttentionMatrix {
     return call(student, teacher, detail::LiveTokens(mask), detail::NoGradient{}, options);
   }
 
-  template <class Student, class Teacher, class M, class Grad, class = detail::enable_if_gradient<Grad>>
+  template <class Student, class Teacher, class M, class Grad, class = detail::enable_if_gradient_not_mask<Grad>>
   double operator()(const Student& student, const Teacher& teacher, const TokenMask<M>& mask, Grad&& grad,
                     const RowOptions& options = {}) const {
     return call(student, teacher, detail::LiveTokens(mask), grad, options);

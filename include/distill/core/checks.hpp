@@ -18,6 +18,14 @@ namespace distill {
 inline namespace DISTILL_ABI {
 namespace detail {
 
+/// Complains of T while the call's types are found out, before any other of its checks can.
+template <class T>
+struct has_scalars : std::true_type {
+  static_assert(format_of<T> != Format::unsupported,
+                "distill: scores, features and gradients are float, double, half or bfloat16. Convert others, such as "
+                "integers, first; a two-byte type of your own is made known by StorageFormat");
+};
+
 /// Of elements of any type.
 template <class T>
 void require_memory(const char* who, const char* name, const MatrixView<T>& m) {
@@ -34,16 +42,14 @@ void require_memory(const char* who, const char* name, const MatrixView<T>& m) {
 
 template <class T>
 void require_view(const char* who, const char* name, const MatrixView<T>& m) {
-  static_assert(format_of<T> != Format::unsupported,
-                "distill: scalars are float, double, half or bfloat16 (or a two-byte type that StorageFormat knows)");
+  static_assert(has_scalars<T>::value);
   require_memory(who, name, m);
 }
 
 /// Besides what a matrix needs: strides that keep the elements apart, so that a gradient can be written.
 template <class T>
 void require_view(const char* who, const char* name, const FeatureMapView<T>& m) {
-  static_assert(format_of<T> != Format::unsupported,
-                "distill: scalars are float, double, half or bfloat16 (or a two-byte type that StorageFormat knows)");
+  static_assert(has_scalars<T>::value);
   if (m.channels == 0) fail(who, name, " has 0 channels, expected at least 1");
   if (m.height == 0 || m.width == 0) {
     fail(who, name, " has maps of ", m.height, " x ", m.width, ", expected at least 1 x 1");
@@ -216,10 +222,17 @@ RowLabels<L> checked_labels(const char* who, const LabelsView<L>& labels, std::s
 /// Student is a MatrixView or a FeatureMapView.
 template <class Student, class Grad, class... Teacher>
 auto checked_gradient(const char* who, const Student& student, Grad&& grad, const Teacher&... teacher) {
-  using Target = GradientTarget<writable_t<Student>>;
+  static_assert(has_scalars<element_t<Student>>::value);
   auto target = gradient_target<writable_t<Student>>(grad);
-  static_assert(std::is_same_v<decltype(target), Target>,
-                "distill: the gradient must be writable and of the student's kind of view and scalar type");
+  using View = decltype(target.view);
+  static_assert(!std::is_const_v<element_t<View>>,
+                "distill: this gradient is const. Pass a matrix or view that can be written to");
+  static_assert(is_matrix_view<View>::value == is_matrix_view<Student>::value,
+                "distill: this gradient is not of the student's kind. Pass a matrix for a matrix, feature maps for "
+                "feature maps");
+  static_assert(std::is_same_v<View, writable_t<Student>>,
+                "distill: this gradient is not of the student's scalar type. Pass float for float, double for double, "
+                "whatever the teacher's type is");
   if constexpr (!std::is_same_v<std::decay_t<Grad>, NoGradient>) {
     require_view(who, "grad", target.view);
     require_same_shape(who, "grad", target.view, "student", student);

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <type_traits>
 
+#include <distill/core/options.hpp>
 #include <distill/core/scalar.hpp>
 #include <distill/core/version.hpp>
 #include <distill/core/views.hpp>
@@ -18,8 +19,29 @@ struct GradientTarget {
   bool accumulate = false;
 };
 
+namespace detail {
+
+/// Whether V is a matrix of Eigen's that holds its numbers itself, and no view of others'.
+template <class V, class = void>
+struct owns_memory : std::false_type {};
+template <class V>
+struct owns_memory<V, std::void_t<typename V::PlainObject>>
+    : std::is_same<std::remove_const_t<V>, typename V::PlainObject> {};
+
+/// Whether what is passed as `Grad&& grad` may be a gradient, and is not the options.
+template <class Grad>
+struct is_gradient_argument : std::bool_constant<!std::is_convertible_v<Grad&&, RowOptions>> {
+  static_assert(!owns_memory<Grad>::value,
+                "distill: this gradient is a temporary matrix, gone with the call. Pass a matrix that has a name, or a "
+                "view of one");
+};
+template <class Grad>
+using enable_if_gradient = std::enable_if_t<is_gradient_argument<Grad>::value>;
+
+}  // namespace detail
+
 /// Says that the gradient is to be added to what `grad` holds: `kl(student, teacher, add_to(grad))`.
-template <class G>
+template <class G, class = detail::enable_if_gradient<G>>
 auto add_to(G&& grad) {
   const auto view = detail::as_view(grad);
   return GradientTarget<std::remove_const_t<decltype(view)>>{view, true};

@@ -55,7 +55,7 @@ double layer_loss(const Loss& loss, const Pair& pair, const RowOptions& options)
 }  // namespace detail
 
 /// layer_pair(student, teacher, grad, weight), of matrices or feature maps; grad may be add_to(grad).
-template <class Student, class Teacher, class Grad>
+template <class Student, class Teacher, class Grad, class = detail::enable_if_gradient<Grad>>
 auto layer_pair(const Student& student, const Teacher& teacher, Grad&& grad, double weight) {
   const auto s = detail::read_only(detail::as_view(student));
   const auto t = detail::read_only(detail::as_view(teacher));

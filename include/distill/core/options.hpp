@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstddef>
-#include <type_traits>
 
 #include <distill/core/executor.hpp>
 #include <distill/core/version.hpp>
@@ -43,11 +42,6 @@ struct RowOptions {
   /// Of losses on a batch's geometry, whose memory grows with the square of the batch; others leave it alone.
   Workspace workspace = {};
 };
-
-namespace detail {
-template <class T>
-using enable_if_not_options = std::enable_if_t<!std::is_convertible_v<T&&, RowOptions>>;
-}  // namespace detail
 
 }  // namespace DISTILL_ABI
 }  // namespace distill

@@ -6,7 +6,7 @@
 
 #include <distill/core/checks.hpp>
 #include <distill/core/error.hpp>
-#include <distill/core/options.hpp>
+#include <distill/core/gradient.hpp>
 #include <distill/core/version.hpp>
 #include <distill/core/views.hpp>
 
@@ -34,8 +34,8 @@ struct is_token_mask<TokenMask<T>> : std::true_type {};
 
 /// What may be passed as `grad` where a mask may be passed, too.
 template <class G>
-using enable_if_gradient =
-    std::enable_if_t<!std::is_convertible_v<G&&, RowOptions> && !is_token_mask<std::decay_t<G>>::value>;
+using enable_if_gradient_not_mask =
+    std::enable_if_t<is_gradient_argument<G>::value && !is_token_mask<std::decay_t<G>>::value>;
 
 /// A mask of any type, or none, so that what reads it is compiled once.
 class LiveTokens {

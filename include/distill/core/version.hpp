@@ -5,6 +5,10 @@
 // the inline namespace holds all that changes the code: version, instruction set, and whether exceptions are off.
 #pragma once
 
+#if __cplusplus < 201703L && (!defined(_MSVC_LANG) || _MSVC_LANG < 201703L)
+#error "distill: this is not C++17. Compile with -std=c++17 or later (CMake: target_compile_features(... cxx_std_17))"
+#endif
+
 #define DISTILL_VERSION_MAJOR 0
 #define DISTILL_VERSION_MINOR 1
 #define DISTILL_VERSION_PATCH 0

@@ -130,6 +130,13 @@ struct is_contiguous_range<
     V, std::void_t<decltype(*std::declval<V&>().data()), decltype(static_cast<std::size_t>(std::declval<V&>().size()))>>
     : std::true_type {};
 
+/// Whether V is likely to be labels.
+template <class V, class = void>
+struct holds_integers : is_labels_view<std::decay_t<V>> {};
+template <class V>
+struct holds_integers<V, std::enable_if_t<is_contiguous_range<V>::value>>
+    : std::is_integral<std::decay_t<decltype(*std::declval<V&>().data())>> {};
+
 /// A host's tensor, which becomes what a loss asks for by its matrix(), feature_map(), labels() or row(): an adapter
 /// says so here.
 template <class X>
@@ -164,6 +171,8 @@ auto as_matrix(M&& matrix) {
     static_assert(!detail::is_armadillo_like<M>::value,
                   "distill: Armadillo's matrices are column-major. If each COLUMN is a sample, write "
                   "samples_in_columns(m)");
+    static_assert(!detail::holds_integers<M>::value,
+                  "distill: integers where a matrix is expected. The order is student, teacher, labels, gradient");
     static_assert(
         detail::always_false<M>,
         "distill: not a matrix that can be viewed. Pass MatrixView{pointer, rows, cols}, or Eigen's row-major "
@@ -220,7 +229,7 @@ auto as_labels(const L& labels) {
   } else if constexpr (detail::is_contiguous_range<const L>::value) {
     using Label = std::remove_cv_t<std::remove_reference_t<decltype(*labels.data())>>;
     static_assert(std::is_integral_v<Label> && !std::is_same_v<Label, bool>,
-                  "distill: labels are class indices and must be of an integer type");
+                  "distill: labels are class indices and must be of an integer type. Convert them first");
     if constexpr (detail::is_eigen_like<const L>::value) {
       if (labels.rows() != 1 && labels.cols() != 1) {
         detail::fail("as_labels", "labels are a ", labels.rows(), " x ", labels.cols(), " matrix, expected a vector");
@@ -230,13 +239,14 @@ auto as_labels(const L& labels) {
     return LabelsView<Label>{labels.data(), labels.size()};
   } else if constexpr (detail::is_armadillo_vector<const L>::value) {
     using Label = std::remove_cv_t<std::remove_reference_t<decltype(*labels.memptr())>>;
-    static_assert(std::is_integral_v<Label>, "distill: labels are class indices and must be of an integer type");
+    static_assert(std::is_integral_v<Label>,
+                  "distill: labels are class indices and must be of an integer type. Convert them first");
     return LabelsView<Label>{labels.memptr(), labels.n_elem};
   } else {
     static_assert(
         detail::always_false<L>,
         "distill: not labels that can be viewed. Pass LabelsView{pointer, size}, or something contiguous with "
-        "data() and size() that holds integers");
+        "data() and size() that holds integers. The order is student, teacher, labels, gradient");
     return LabelsView<int>{};
   }
 }

@@ -62,7 +62,7 @@ struct FeatureMatching {
     return (*this)(student, teacher, detail::NoGradient{}, options);
   }
 
-  template <class Student, class Teacher, class Grad, class = detail::enable_if_not_options<Grad>>
+  template <class Student, class Teacher, class Grad, class = detail::enable_if_gradient<Grad>>
   double operator()(const Student& student_features, const Teacher& teacher_features, Grad&& gradient,
                     const RowOptions& options = {}) const {
     constexpr const char* who = "FeatureMatching";

@@ -99,7 +99,7 @@ struct MarginRelu {
     return (*this)(student, teacher, margins, detail::NoGradient{}, options);
   }
 
-  template <class Student, class Teacher, class Margins, class Grad, class = detail::enable_if_not_options<Grad>>
+  template <class Student, class Teacher, class Margins, class Grad, class = detail::enable_if_gradient<Grad>>
   double operator()(const Student& student_maps, const Teacher& teacher_maps, const Margins& channel_margins,
                     Grad&& gradient, const RowOptions& options = {}) const {
     constexpr const char* who = "MarginRelu";

@@ -72,7 +72,7 @@ struct NeuronSelectivity {
     return (*this)(student, teacher, detail::NoGradient{}, options);
   }
 
-  template <class Student, class Teacher, class Grad, class = detail::enable_if_not_options<Grad>>
+  template <class Student, class Teacher, class Grad, class = detail::enable_if_gradient<Grad>>
   double operator()(const Student& student_maps, const Teacher& teacher_maps, Grad&& gradient,
                     const RowOptions& options = {}) const {
     constexpr const char* who = "NeuronSelectivity";

@@ -175,7 +175,8 @@ struct Projected {
     return (*this)(student, projection, teacher, detail::NoGradient{}, detail::NoGradient{}, options);
   }
 
-  template <class Student, class Weights, class Teacher, class Grad, class GradProjection>
+  template <class Student, class Weights, class Teacher, class Grad, class GradProjection,
+            class = detail::enable_if_gradient<Grad>>
   double operator()(const Student& student_features, const LinearProjection<Weights>& projection,
                     const Teacher& teacher_features, Grad&& grad_student, GradProjection&& grad_projection,
                     const RowOptions& options = {}) const {

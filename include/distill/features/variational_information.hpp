@@ -84,7 +84,8 @@ struct VariationalInformation {
     return (*this)(student, teacher, log_scale, detail::NoGradient{}, detail::NoGradient{}, options);
   }
 
-  template <class Student, class Teacher, class LogScale, class Grad, class GradLogScale>
+  template <class Student, class Teacher, class LogScale, class Grad, class GradLogScale,
+            class = detail::enable_if_gradient<GradLogScale>>
   double operator()(const Student& student_maps, const Teacher& teacher_maps, const LogScale& channel_log_scale,
                     Grad&& grad_student, GradLogScale&& grad_log_scale, const RowOptions& options = {}) const {
     constexpr const char* who = "VariationalInformation";

@@ -18,10 +18,21 @@
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #endif
 
+// An error is the only one, as all that follows compiles without xsimd.
 #if !defined(DISTILL_NO_SIMD)
-#include <xsimd/xsimd.hpp>
-#if defined(XSIMD_NO_SUPPORTED_ARCHITECTURE)
+#if !__has_include(<xsimd/xsimd.hpp>)
+#error \
+    "distill: xsimd is not on the include path. Install it (Debian: libxsimd-dev), add -I for its include folder, or \
+define DISTILL_NO_SIMD to do without"
 #define DISTILL_NO_SIMD
+#else
+#include <xsimd/xsimd.hpp>
+#if XSIMD_VERSION_MAJOR < 8 || (XSIMD_VERSION_MAJOR == 8 && XSIMD_VERSION_MINOR < 1)
+#error "distill: this xsimd is too old. Put 8.1 or later first on the include path"
+#define DISTILL_NO_SIMD
+#elif defined(XSIMD_NO_SUPPORTED_ARCHITECTURE)
+#define DISTILL_NO_SIMD
+#endif
 #endif
 #endif
 #if !defined(DISTILL_NO_SIMD) && defined(__AVX__)

@@ -1,6 +1,11 @@
 // Eigen's matrices, whose products the losses on pairs use. Needs Eigen.
 #pragma once
 
+#if !__has_include(<Eigen/Core>)
+#error \
+    "distill: this header needs Eigen, which is not on the include path. Install it (Debian: libeigen3-dev) and link \
+Eigen3::Eigen, or add -I for its folder, such as /usr/include/eigen3"
+#endif
 #include <Eigen/Core>
 
 #include <algorithm>

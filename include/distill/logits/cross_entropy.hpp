@@ -47,7 +47,7 @@ struct CrossEntropy {
     return (*this)(student, labels, detail::NoGradient{}, options);
   }
 
-  template <class Student, class Labels, class Grad, class = detail::enable_if_not_options<Grad>>
+  template <class Student, class Labels, class Grad, class = detail::enable_if_gradient<Grad>>
   double operator()(const Student& student_scores, const Labels& class_labels, Grad&& gradient,
                     const RowOptions& options = {}) const {
     constexpr const char* who = "CrossEntropy";

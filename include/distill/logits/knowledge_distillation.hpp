@@ -56,7 +56,7 @@ struct KnowledgeDistillation {
     return (*this)(student, teacher, labels, detail::NoGradient{}, options);
   }
 
-  template <class Student, class Teacher, class Labels, class Grad, class = detail::enable_if_not_options<Grad>>
+  template <class Student, class Teacher, class Labels, class Grad, class = detail::enable_if_gradient<Grad>>
   double operator()(const Student& student, const Teacher& teacher, const Labels& labels, Grad&& grad,
                     const RowOptions& options = {}) const {
     constexpr const char* who = "KnowledgeDistillation";

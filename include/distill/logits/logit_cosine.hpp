@@ -39,7 +39,7 @@ struct LogitCosine {
     return (*this)(student, teacher, detail::NoGradient{}, options);
   }
 
-  template <class Student, class Teacher, class Grad, class = detail::enable_if_not_options<Grad>>
+  template <class Student, class Teacher, class Grad, class = detail::enable_if_gradient<Grad>>
   double operator()(const Student& student, const Teacher& teacher, Grad&& grad, const RowOptions& options = {}) const {
     constexpr const char* who = "LogitCosine";
     detail::require_logits(who, teacher);

@@ -41,7 +41,7 @@ struct LogitMse {
     return (*this)(student, teacher, detail::NoGradient{}, options);
   }
 
-  template <class Student, class Teacher, class Grad, class = detail::enable_if_not_options<Grad>>
+  template <class Student, class Teacher, class Grad, class = detail::enable_if_gradient<Grad>>
   double operator()(const Student& student, const Teacher& teacher, Grad&& grad, const RowOptions& options = {}) const {
     constexpr const char* who = "LogitMse";
     detail::require_positive_finite(who, "temperature", temperature);

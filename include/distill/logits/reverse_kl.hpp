@@ -40,7 +40,7 @@ struct ReverseKl {
     return (*this)(student, teacher, detail::NoGradient{}, options);
   }
 
-  template <class Student, class Teacher, class Grad, class = detail::enable_if_not_options<Grad>>
+  template <class Student, class Teacher, class Grad, class = detail::enable_if_gradient<Grad>>
   double operator()(const Student& student, const Teacher& teacher, Grad&& grad, const RowOptions& options = {}) const {
     return detail::divergence("ReverseKl", *this, kernels::ReverseKlTerm{}, student, teacher, grad, options);
   }

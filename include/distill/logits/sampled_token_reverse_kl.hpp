@@ -81,7 +81,7 @@ struct SampledTokenReverseKl {
     return (*this)(student, tokens, detail::NoGradient{}, options);
   }
 
-  template <class Student, class Label, class T, class Grad, class = detail::enable_if_not_options<Grad>>
+  template <class Student, class Label, class T, class Grad, class = detail::enable_if_gradient<Grad>>
   double operator()(const Student& student_scores, const SampledTokensView<Label, T>& tokens, Grad&& gradient,
                     const RowOptions& options = {}) const {
     constexpr const char* who = "SampledTokenReverseKl";

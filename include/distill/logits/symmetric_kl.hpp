@@ -44,7 +44,7 @@ struct SymmetricKl {
     return (*this)(student, teacher, detail::NoGradient{}, options);
   }
 
-  template <class Student, class Teacher, class Grad, class = detail::enable_if_not_options<Grad>>
+  template <class Student, class Teacher, class Grad, class = detail::enable_if_gradient<Grad>>
   double operator()(const Student& student, const Teacher& teacher, Grad&& grad, const RowOptions& options = {}) const {
     constexpr const char* who = "SymmetricKl";
     detail::require_unit_interval(who, "forward_weight", forward_weight);

@@ -156,7 +156,7 @@ struct TopKKl {
     return (*this)(student, teacher, detail::NoGradient{}, options);
   }
 
-  template <class Student, class Index, class T, class Grad, class = detail::enable_if_not_options<Grad>>
+  template <class Student, class Index, class T, class Grad, class = detail::enable_if_gradient<Grad>>
   double operator()(const Student& student, const SparseTeacherView<Index, T>& teacher, Grad&& grad,
                     const RowOptions& options = {}) const {
     return detail::top_k("TopKKl", *this, kernels::ForwardKlTerm{}, -1, student, teacher, grad, options);
@@ -184,7 +184,7 @@ struct TopKReverseKl {
     return (*this)(student, teacher, detail::NoGradient{}, options);
   }
 
-  template <class Student, class Index, class T, class Grad, class = detail::enable_if_not_options<Grad>>
+  template <class Student, class Index, class T, class Grad, class = detail::enable_if_gradient<Grad>>
   double operator()(const Student& student, const SparseTeacherView<Index, T>& teacher, Grad&& grad,
                     const RowOptions& options = {}) const {
     return detail::top_k("TopKReverseKl", *this, kernels::ReverseKlTerm{}, 1, student, teacher, grad, options);
@@ -213,7 +213,7 @@ struct TopKJensenShannon {
     return (*this)(student, teacher, detail::NoGradient{}, options);
   }
 
-  template <class Student, class Index, class T, class Grad, class = detail::enable_if_not_options<Grad>>
+  template <class Student, class Index, class T, class Grad, class = detail::enable_if_gradient<Grad>>
   double operator()(const Student& student, const SparseTeacherView<Index, T>& teacher, Grad&& grad,
                     const RowOptions& options = {}) const {
     constexpr const char* who = "TopKJensenShannon";
@@ -244,7 +244,7 @@ struct TopKTotalVariation {
     return (*this)(student, teacher, detail::NoGradient{}, options);
   }
 
-  template <class Student, class Index, class T, class Grad, class = detail::enable_if_not_options<Grad>>
+  template <class Student, class Index, class T, class Grad, class = detail::enable_if_gradient<Grad>>
   double operator()(const Student& student, const SparseTeacherView<Index, T>& teacher, Grad&& grad,
                     const RowOptions& options = {}) const {
     return detail::top_k("TopKTotalVariation", *this, kernels::TotalVariationTerm{}, 0, student, teacher, grad,

@@ -41,7 +41,7 @@ struct TotalVariation {
     return (*this)(student, teacher, detail::NoGradient{}, options);
   }
 
-  template <class Student, class Teacher, class Grad, class = detail::enable_if_not_options<Grad>>
+  template <class Student, class Teacher, class Grad, class = detail::enable_if_gradient<Grad>>
   double operator()(const Student& student, const Teacher& teacher, Grad&& grad, const RowOptions& options = {}) const {
     return detail::divergence("TotalVariation", *this, kernels::TotalVariationTerm{}, student, teacher, grad, options);
   }

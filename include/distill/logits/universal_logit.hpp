@@ -51,7 +51,7 @@ struct UniversalLogit {
     return (*this)(student, teacher, detail::NoGradient{}, options);
   }
 
-  template <class Student, class Teacher, class Grad, class = detail::enable_if_not_options<Grad>>
+  template <class Student, class Teacher, class Grad, class = detail::enable_if_gradient<Grad>>
   double operator()(const Student& student_scores, const Teacher& teacher_scores, Grad&& gradient,
                     const RowOptions& options = {}) const {
     constexpr const char* who = "UniversalLogit";

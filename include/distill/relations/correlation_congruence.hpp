@@ -66,7 +66,7 @@ struct CorrelationCongruence {
     return (*this)(student, teacher, detail::NoGradient{}, options);
   }
 
-  template <class Student, class Teacher, class Grad, class = detail::enable_if_not_options<Grad>>
+  template <class Student, class Teacher, class Grad, class = detail::enable_if_gradient<Grad>>
   double operator()(const Student& student, const Teacher& teacher, Grad&& grad, const RowOptions& options = {}) const {
     constexpr const char* who = "CorrelationCongruence";
     if (kernel != CongruenceKernel::bilinear && kernel != CongruenceKernel::gaussian) {

@@ -52,7 +52,7 @@ struct LinearCka {
     return (*this)(student, teacher, detail::NoGradient{}, options);
   }
 
-  template <class Student, class Teacher, class Grad, class = detail::enable_if_not_options<Grad>>
+  template <class Student, class Teacher, class Grad, class = detail::enable_if_gradient<Grad>>
   double operator()(const Student& student, const Teacher& teacher, Grad&& grad, const RowOptions& options = {}) const {
     using C = kernels::batch_compute_t<Student, Teacher>;
     return compute<C>(kernels::checked_batch<C>("LinearCka", weight, memory, student, teacher, grad, options), options);

@@ -53,7 +53,7 @@ struct RelationalAngle {
     return (*this)(student, teacher, detail::NoGradient{}, options);
   }
 
-  template <class Student, class Teacher, class Grad, class = detail::enable_if_not_options<Grad>>
+  template <class Student, class Teacher, class Grad, class = detail::enable_if_gradient<Grad>>
   double operator()(const Student& student, const Teacher& teacher, Grad&& grad, const RowOptions& options = {}) const {
     return compute(kernels::checked_batch<double>("RelationalAngle", weight, memory, student, teacher, grad, options),
                    options);

@@ -1,0 +1,23 @@
+# For tests that call compilers themselves: `compilers`, that of this build and those of the matrix, each once whatever it
+# is called; `foreign`, the flags that name other people's include directories.
+get_target_property(foreign distill::xsimd INTERFACE_INCLUDE_DIRECTORIES)
+get_target_property(eigen Eigen3::Eigen INTERFACE_INCLUDE_DIRECTORIES)
+list(APPEND foreign ${eigen})
+list(REMOVE_ITEM foreign ${CMAKE_CXX_IMPLICIT_INCLUDE_DIRECTORIES})
+list(TRANSFORM foreign PREPEND "-isystem ")
+list(JOIN foreign " " foreign)
+
+set(compilers)
+set(seen)
+foreach(compiler ${CMAKE_CXX_COMPILER} g++ clang++-14 clang++-19)
+  get_filename_component(name ${compiler} NAME)
+  find_program(DISTILL_${name} ${compiler})
+  mark_as_advanced(DISTILL_${name})
+  get_filename_component(real "${DISTILL_${name}}" REALPATH)
+  if(NOT DISTILL_${name})
+    message(STATUS "distill: ${name} is not installed, so nothing is compiled with it")
+  elseif(NOT real IN_LIST seen)
+    list(APPEND compilers ${DISTILL_${name}})
+    list(APPEND seen ${real})
+  endif()
+endforeach()

@@ -1,0 +1,3 @@
+// error: distill/distill.hpp
+// wrong: --sysroot=@BARE@
+#include <distill/distill.hpp>
