@@ -1,4 +1,4 @@
-// A stranger's program: one loss and its gradient, on raw pointers, against numbers that were computed elsewhere.
+// A trainer in small: one loss and its gradient, on raw pointers, against numbers that were computed elsewhere.
 #include <cmath>
 #include <cstdio>
 #include <distill/distill.hpp>
