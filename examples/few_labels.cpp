@@ -1,9 +1,9 @@
 #include "few_labels.hpp"
 
+#include <CLI/CLI.hpp>
 #include <cstdlib>
 #include <exception>
 #include <iostream>
-#include <stdexcept>
 #include <string>
 
 #include "experiments.hpp"
@@ -23,16 +23,15 @@ struct Options {
   std::string folder;
 };
 
-Options parse(int argc, char** argv) {
-  Options options;
-  for (int i = 1; i < argc; ++i) {
-    if (std::string(argv[i]) == "--data" && i + 1 < argc) {
-      options.folder = argv[++i];
-    } else if (options.seeds = std::atoi(argv[i]); options.seeds < 1) {
-      throw std::runtime_error("usage: " + std::string(argv[0]) + " [SEEDS] [--data FOLDER]");
-    }
-  }
-  return options;
+void define_options(CLI::App& app, Options& options) {
+  app.add_option("SEEDS", options.seeds, "Repetitions, each with its own teacher")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  app.add_option(
+         "--data", options.folder,
+         "Holds images in the files of MNIST: {train,t10k}-{images-idx3,labels-idx1}-ubyte, plain or .gz; default "
+         "handwritten digits, which are in the program")
+      ->type_name("FOLDER");
 }
 
 }  // namespace
@@ -73,8 +72,11 @@ int compare(const mlp::Dataset& data, const Train& train, const std::vector<Othe
 }
 
 int run(int argc, char** argv, const Train& train, const std::vector<OtherWay>& others) {
+  Options options;
+  CLI::App app("Trains a teacher on all images and students on 100 of them, with and without the teacher.");
+  define_options(app, options);
+  CLI11_PARSE(app, argc, argv);
   try {
-    const Options options = parse(argc, argv);
     const mlp::Dataset data = options.folder.empty()
                                   ? mlp::load_digits()
                                   : mlp::load_idx_folder(options.folder, mlp::Settings{}.train_images);
