@@ -257,10 +257,8 @@ class DistillationRow {
       if constexpr (has_label) hard_sum.add(hard_group);
     }
     if constexpr (is_plain) {
-      const L largest(static_cast<T>(ExpStream<L>::largest_plain_sum));  // these are false for NaN
-      if (!finite_exp2.were_in_range() || !all_lanes(student_sum.sum <= largest) ||
-          !all_lanes(teacher_sum.sum <= largest) || !all_lanes(hard_sum.sum <= largest) ||
-          !all_lanes(weighted_sum.sum <= L(infinity<T>))) {
+      if (!finite_exp2.were_in_range() || !student_.is_plain(student_sum) || !teacher_.is_plain(teacher_sum) ||
+          !hard_.is_plain(hard_sum) || !all_lanes(weighted_sum.sum <= L(infinity<T>))) {
         return false;
       }
     } else {

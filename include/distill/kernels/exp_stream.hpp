@@ -130,7 +130,6 @@ struct ExpStream {
   // In powers of two. Exponentials lie above 1 by `lift`, so that those whose probability is normal are normal, too.
   static constexpr double lift = 16;
   static constexpr double headroom = 40;
-  static constexpr double largest_plain_sum = 0x1p40;  // what keeps a lane within the headroom
 
   ExpScale<L> scale;
   double offset = 0;
@@ -160,6 +159,10 @@ struct ExpStream {
   /// A finite number whose exponential is 0 at any offset.
   T nothing() const { return static_cast<T>(-2 * max_offset<L> / static_cast<double>(scale.c)); }
 
+  /// Whether no exponential in this sum can be beyond the headroom; false for NaN.
+  static bool is_plain(const CompensatedSum<L>& sum_so_far) {
+    return all_lanes(sum_so_far.sum <= L(static_cast<T>(0x1p40)));
+  }
   bool fits(L largest) const { return !any_lane(L(limit) < largest); }
 
   /// Raises the offset if `largest` is beyond the headroom; false if it is out of range.
@@ -199,36 +202,55 @@ struct ExpStream {
   }
 };
 
+/// The elements of a row from begin to end of sum_exponentials. False, and nothing summed, if the offset is too low for
+/// them, of which `largest` is then the largest; or if they were taken to be plain, finite and within the headroom, and
+/// are not. Plain ones are all summed and all kept.
+template <bool is_plain, class L, class Stored, class Written>
+bool sum_chunk(ExpStream<L>& stream, const Stored* x, std::size_t n, std::size_t begin, std::size_t end,
+               std::size_t skip, typename L::Scalar* values, const Written* written, L& largest) {
+  using T = typename L::Scalar;
+  CompensatedSum<L> sum = stream.lanes;
+  FiniteExp2<L> finite_exp2;
+  largest = L(-infinity<T>);
+  const ExpScale<L> scale = stream.scale;  // copies, as stores might change them in the compiler's eyes
+  const T nothing = stream.nothing();
+  for (std::size_t first = begin; first < end; first += group_size<L>) {
+    prefetch(x + first + fetched_ahead, group_size<L>);
+    if (written) prefetch(written + first, group_size<L>);
+    L group(T(0));
+    for (std::size_t i = first; i < (std::min)(end, first + group_size<L>); i += L::width) {
+      L value = load_up_to<L>(x + i, n - i, nothing);
+      if constexpr (is_plain) {
+        const L power = finite_exp2(exponent(value, scale));
+        group = group + power;
+        store(power, values + i);
+      } else {
+        if (skip - i < L::width) value = with_lane(value, skip - i, nothing);
+        largest = larger(largest, value);
+        const L power = exp2(exponent(value, scale));
+        group = group + power;
+        if (values) store(power, values + i);
+      }
+    }
+    sum.add(group);
+  }
+  if (!(is_plain ? finite_exp2.were_in_range() && stream.is_plain(sum) : stream.fits(largest))) return false;
+  stream.lanes = sum;
+  return true;
+}
+
 /// One pass of sum_exponentials; false if the row is not ordinary.
 template <class L, class Stored, class Written>
 bool sum_chunks(ExpStream<L>& stream, const Stored* x, std::size_t n, std::size_t skip, KeptRow<L>* kept,
                 const Written* written) {
   using T = typename L::Scalar;
+  T* const values = kept ? kept->values : nullptr;
+  bool is_plain = values && skip >= n;  // so far
+  L largest;
   for (std::size_t begin = 0, chunk = 0; begin < n; begin += chunk_size<L>, ++chunk) {
     const std::size_t end = (std::min)(n, begin + chunk_size<L>);
-    for (;;) {
-      CompensatedSum<L> sum = stream.lanes;
-      L largest(-infinity<T>);
-      const ExpScale<L> scale = stream.scale;  // copies, as stores might change them in the compiler's eyes
-      T* const values = kept ? kept->values : nullptr;
-      for (std::size_t first = begin; first < end; first += group_size<L>) {
-        prefetch(x + first + fetched_ahead, group_size<L>);
-        if (written) prefetch(written + first, group_size<L>);
-        L group(T(0));
-        for (std::size_t i = first; i < (std::min)(end, first + group_size<L>); i += L::width) {
-          L value = load_up_to<L>(x + i, n - i, -infinity<T>);
-          if (skip - i < L::width) value = with_lane(value, skip - i, -infinity<T>);
-          largest = larger(largest, value);
-          const L power = exp2(exponent(value, scale));
-          group = group + power;
-          if (values) store(power, values + i);
-        }
-        sum.add(group);
-      }
-      if (stream.fits(largest)) {
-        stream.lanes = sum;
-        break;
-      }
+    is_plain = is_plain && sum_chunk<true>(stream, x, n, begin, end, skip, values, written, largest);
+    while (!is_plain && !sum_chunk<false>(stream, x, n, begin, end, skip, values, written, largest)) {
       if (!stream.raise(largest)) return false;
     }
     if (kept) kept->offsets[chunk] = static_cast<T>(stream.offset);
