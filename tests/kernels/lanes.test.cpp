@@ -80,7 +80,8 @@ TEST_CASE_TEMPLATE("arithmetic is lane by lane", Arch, DISTILL_TEST_ARCHITECTURE
     same(a + b, [](T x, T y) { return x + y; });
     same(a - b, [](T x, T y) { return x - y; });
     same(a * b, [](T x, T y) { return x * y; });
-    same(a / L(T(4)), [](T x, T) { return x / 4; });
+    same(a / b, [](T x, T y) { return x / y; });  // rounded, not approximated
+    same(k::square_root(b), [](T, T y) { return std::sqrt(y); });
     same(k::fma(a, b, L(T(3))), [](T x, T y) { return x * y + 3; });
     same(k::fms(a, b, L(T(3))), [](T x, T y) { return x * y - 3; });
     same(k::larger(a, L(T(2))), [](T x, T) { return x < 2 ? 2 : x; });

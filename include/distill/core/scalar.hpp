@@ -38,8 +38,12 @@ constexpr Format find_format() {
     return Format::float16;
   } else if constexpr (std::is_same_v<T, bfloat16>) {
     return Format::brain16;
-#if defined(__FLT16_MANT_DIG__)
+#if defined(__FLT16_MANT_DIG__) && (defined(__clang__) || __GNUC__ > 12 || !defined(__ARM_FP16_FORMAT_IEEE))
   } else if constexpr (std::is_same_v<T, _Float16>) {  // numeric_limits does not know it before gcc 13
+    return Format::float16;
+#endif
+#if defined(__ARM_FP16_FORMAT_IEEE)
+  } else if constexpr (std::is_same_v<T, __fp16>) {
     return Format::float16;
 #endif
   } else if constexpr (sizeof(T) == 2 && !std::is_integral_v<T> && std::numeric_limits<T>::is_specialized) {

@@ -153,6 +153,31 @@ Lanes<T, ScalarArch> bits_or(Lanes<T, ScalarArch> a, Lanes<T, ScalarArch> b) {
 
 #if !defined(DISTILL_NO_SIMD)
 
+namespace shim {
+template <class T, class Arch>
+xsimd::batch<T, Arch> divide(xsimd::batch<T, Arch> a, xsimd::batch<T, Arch> b) {
+#if defined(__aarch64__)  // xsimd approximates quotients and square roots of floats there
+  if constexpr (std::is_base_of_v<xsimd::neon64, Arch> && sizeof(T) == 4) {
+    return vdivq_f32(a, b);
+  } else
+#endif
+  {
+    return a / b;
+  }
+}
+template <class T, class Arch>
+xsimd::batch<T, Arch> square_root(xsimd::batch<T, Arch> x) {
+#if defined(__aarch64__)
+  if constexpr (std::is_base_of_v<xsimd::neon64, Arch> && sizeof(T) == 4) {
+    return vsqrtq_f32(x);
+  } else
+#endif
+  {
+    return xsimd::sqrt(x);
+  }
+}
+}  // namespace shim
+
 template <class T, class A>
 struct Lanes {
   using Scalar = T;
@@ -169,7 +194,7 @@ struct Lanes {
   friend Lanes operator+(Lanes a, Lanes b) { return a.value + b.value; }
   friend Lanes operator-(Lanes a, Lanes b) { return a.value - b.value; }
   friend Lanes operator*(Lanes a, Lanes b) { return a.value * b.value; }
-  friend Lanes operator/(Lanes a, Lanes b) { return a.value / b.value; }
+  friend Lanes operator/(Lanes a, Lanes b) { return shim::divide(a.value, b.value); }
   friend Mask operator<=(Lanes a, Lanes b) { return a.value <= b.value; }
   friend Mask operator<(Lanes a, Lanes b) { return a.value < b.value; }
 };
@@ -231,7 +256,7 @@ Lanes<T, Arch> zero_where(xsimd::batch_bool<T, Arch> mask, Lanes<T, Arch> x) {
 }
 template <class T, class Arch>
 Lanes<T, Arch> square_root(Lanes<T, Arch> x) {
-  return xsimd::sqrt(x.value);
+  return shim::square_root(x.value);
 }
 template <class T, class Arch>
 T reduce_add(Lanes<T, Arch> x) {
