@@ -13,6 +13,7 @@
 #include <distill/distill.hpp>
 
 #include "support/reference.hpp"
+#include "support/tolerances.hpp"
 
 namespace {
 
@@ -196,8 +197,8 @@ TEST_CASE("float: the published accuracy") {
       "|------------------------------------------------------|-----------|-----------|-----------|-----------|\n");
 #define DISTILL_ROW(what, field, bound_standard, bound_high)           \
   print(what, standard.field, bound_standard, high.field, bound_high); \
-  CHECK(standard.field <= bound_standard);                             \
-  CHECK(high.field <= bound_high)
+  CHECK(standard.field <= tolerances::without_fma * bound_standard);   \
+  CHECK(high.field <= tolerances::without_fma * bound_high)
   DISTILL_ROW("softmax, ULP", softmax_ulp, 4, 4);
   DISTILL_ROW("the same in plain float, ULP (as PyTorch computes it)", softmax_in_float_ulp, INFINITY, INFINITY);
   DISTILL_ROW("softmax, row sum - 1", row_sum, 2e-7, 2e-7);
