@@ -17,7 +17,8 @@ namespace kernels {
 inline constexpr std::size_t none = static_cast<std::size_t>(-1);
 
 /// The softmax of a row at a temperature, class `skip` left out. Nearly equal logits (a huge temperature) keep their
-/// differences, because the sum of exponentials is held as n * exp(excess).
+/// differences, because the sum of exponentials is held as n * exp(excess); and a probability of nearly 1 its logarithm's
+/// digits, because the largest class is left out of the sum where the others are small.
 template <class Stored>
 class ExactSoftmax {
  public:
@@ -29,9 +30,19 @@ class ExactSoftmax {
       if (std::isnan(value)) maximum_ = value;
       if (value > maximum_) maximum_ = value;
     }
-    long double sum = 0;
-    for (std::size_t i = 0; i < n; ++i) sum += std::expm1(scaled(i));
+    long double sum = 0, others = 0;
+    bool is_first = true;
+    for (std::size_t i = 0; i < n; ++i) {
+      sum += std::expm1(scaled(i));
+      if (is_first && at(i) == maximum_) {
+        is_first = false;
+      } else {
+        others += std::exp(scaled(i));
+      }
+    }
+    const long double log_n = std::log(static_cast<long double>(n));
     excess_ = std::log1p(sum / static_cast<long double>(n));
+    log_sum_ = others < 1 ? std::log1p(others) : log_n + excess_;
   }
 
   long double at(std::size_t i) const { return i == skip_ ? masked : detail::load_scalar<double>(x_ + i); }
@@ -40,13 +51,12 @@ class ExactSoftmax {
   /// (x_i - max) / temperature; NaN where the row has NaN or +infinity, or nothing but -infinity
   long double scaled(std::size_t i) const { return (at(i) - maximum_) / temperature_; }
   long double excess() const { return excess_; }
-  long double log_probability(std::size_t i) const { return scaled(i) - log_sum(); }
+  long double log_probability(std::size_t i) const { return scaled(i) - log_sum_; }
   /// log(exp(x / temperature) / the sum of exponentials)
-  long double log_odds(long double x) const { return (x - maximum_) / temperature_ - log_sum(); }
+  long double log_odds(long double x) const { return (x - maximum_) / temperature_ - log_sum_; }
 
  private:
   static constexpr long double masked = -std::numeric_limits<long double>::infinity();
-  long double log_sum() const { return std::log(static_cast<long double>(n_)) + excess_; }
 
   const Stored* x_;
   std::size_t n_;
@@ -54,6 +64,7 @@ class ExactSoftmax {
   std::size_t skip_;
   long double maximum_;
   long double excess_;
+  long double log_sum_;
 };
 
 /// log p_i - log q_i
