@@ -269,7 +269,7 @@ void print_panel(const Plot& plot, int column, bool has_key) {
 void print_plot(const Plot& plot) {
   print_data(plot);
   std::cout << "set output 'docs/losses/plots/" << plot.name << ".svg'\n"
-            << "set multiplot layout 1,2 margins 0.07,0.79,0.18,0.88 spacing 0.09 title '" << plot.scores << "'\n"
+            << "set multiplot layout 1,2 margins 0.08,0.79,0.18,0.88 spacing 0.09 title '" << plot.scores << "'\n"
             << "set ylabel 'loss'\nset yrange [*:" << plot.highest_loss << "]\n";
   print_panel(plot, 2, true);
   std::cout << "set ylabel 'd loss / d x'\nset yrange [" << plot.slopes << "]\n";
