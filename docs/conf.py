@@ -17,7 +17,7 @@ breathe_default_project = "distill"
 breathe_show_include = False
 highlight_language = "none"
 mathjax_path = "mathjax/MathJax.js?config=TeX-AMS_CHTML"
-mathjax2_config = {"messageStyle": "none", "showMathMenu": False}
+mathjax2_config = {"messageStyle": "none", "showMathMenu": False, "CommonHTML": {"scale": 92}}
 myst_update_mathjax = False
 
 html_theme = "furo"
