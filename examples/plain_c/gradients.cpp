@@ -12,7 +12,7 @@
 
 namespace {
 
-const distill::KnowledgeDistillation kd{.temperature = 2, .alpha = 0.7};
+const distill::KnowledgeDistillation kd{.temperature = 2, .alpha = 0.7};  // C++20; in C++17 set the fields one by one
 
 template <class T>
 std::vector<T> random_numbers(std::size_t count, unsigned seed) {
@@ -28,8 +28,8 @@ bool nearly_equal(const std::vector<T>& a, const std::vector<T>& b, double toler
                     [=](T x, T y) { return std::abs(double(x) - double(y)) <= tolerance; });
 }
 
-// What takes the place of a trainer's own backward function: dlogits += d loss / d logits; returns the loss. Rows of Vp
-// floats of which V are classes.
+// What takes the place of a trainer's own backward function:
+// dlogits += d loss / d logits; returns the loss. Rows of Vp floats of which V are classes; N = B * T rows.
 extern "C" float kd_backward(float* dlogits, const float* logits, const float* teacher, const int* targets, int N,
                              int V, int Vp) {
   return static_cast<float>(kd(distill::MatrixView{logits, N, V, Vp}, distill::MatrixView{teacher, N, V, Vp},

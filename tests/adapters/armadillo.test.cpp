@@ -102,6 +102,23 @@ TEST_CASE_TEMPLATE("a loss on Armadillo's matrices is that on the same memory", 
   CHECK(arma::approx_equal(grad, halves, "absdiff", static_cast<T>(1e-6)));
 }
 
+TEST_CASE("docs/adapters/mlpack.md: the call") {
+  // clang-format off
+  arma::fmat student, teacher, grad;                    // classes x samples
+  arma::Row<arma::uword> labels;
+  const distill::KnowledgeDistillation kd;
+  // clang-format on
+  student = random_matrix<float>(10, 3, 1);
+  teacher = random_matrix<float>(10, 3, 2);
+  labels = {0, 9, 3};
+  grad.set_size(arma::size(student));
+
+  double loss = kd(samples_in_columns(student), samples_in_columns(teacher), labels, samples_in_columns(grad));
+
+  CHECK(loss > 0);
+  CHECK(arma::abs(arma::sum(grad)).max() < 1e-6f);
+}
+
 TEST_CASE("a transposed batch does not fit") {
   const auto student = random_matrix<float>(10, 6, 1);
   const auto teacher = random_matrix<float>(6, 10, 2);

@@ -231,3 +231,27 @@ TEST_CASE("a network is stored, loaded and printed with its loss layer") {
   dlib::net_to_xml(net, xml);
   CHECK(xml.str().find("<loss_knowledge_distillation temperature='3' alpha='0.25'/>") != std::string::npos);
 }
+
+TEST_CASE("docs/adapters/dlib.md: a student in dlib's trainer") {
+  const std::vector<Image> images = random_images();
+  // clang-format off
+  using Student = distill::loss_knowledge_distillation<dlib::fc<10, dlib::relu<dlib::fc<32, dlib::input<Image>>>>>;
+  Student net(distill::loss_knowledge_distillation_{{.temperature = 8, .alpha = 0.9}});
+
+  std::vector<distill::TeacherOutputs> targets;             // one a sample: {label, the teacher's logits, hidden}
+  // clang-format on
+  for (long i = 0; i < 3; ++i) {
+    std::vector<float> logits(10);
+    logits[static_cast<std::size_t>(i)] = 4;
+    targets.push_back({i, logits, {}});
+  }
+
+  dlib::dnn_trainer<Student, dlib::adam> trainer(net);
+  trainer.set_max_num_epochs(200);
+
+  // clang-format off
+  trainer.train(images, targets);
+  std::vector<unsigned long> answers = net(images);         // classes, as of any classifier
+  // clang-format on
+  CHECK(answers == std::vector<unsigned long>{0, 1, 2});
+}

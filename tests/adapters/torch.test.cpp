@@ -388,3 +388,24 @@ TEST_CASE("libtorch: what cannot be read is named") {
   fails([&] { apply(distill::KlDivergence{}, s, t, {.losses = torch::empty({2})}); },
         "libtorch: losses holds Float, expected Double");
 }
+
+TEST_CASE("docs/adapters/torch.md: with the adapter and without") {
+  torch::manual_seed(1);
+  torch::nn::Linear student(7, classes);
+  const Tensor x = torch::randn({batch, 7}), teacher_logits = torch::randn({batch, classes}), labels = ::labels();
+  // clang-format off
+  torch::Tensor loss = distill::libtorch::apply(distill::KnowledgeDistillation{}, student->forward(x), teacher_logits, labels);
+  loss.backward();
+  // clang-format on
+  CHECK(student->bias.grad().abs().sum().item<float>() > 0);
+
+  student->zero_grad();
+  // clang-format off
+  torch::Tensor logits = student->forward(x), grad = torch::empty_like(logits);
+  const auto view = [](const torch::Tensor& t) { return distill::MatrixView{t.data_ptr<float>(), t.size(0), t.size(1)}; };
+  double value = distill::KlDivergence{}(view(logits), view(teacher_logits), view(grad));
+  logits.backward(grad);
+  // clang-format on
+  CHECK(value > 0);
+  CHECK(torch::allclose(student->bias.grad(), grad.sum(0)));
+}

@@ -1,0 +1,110 @@
+// The C++ of README.md and docs, as it stands there (check.cmake compares), run on a few numbers.
+#include <distill/distill.hpp>
+
+#include <Eigen/Core>
+#include <cmath>
+#include <cstddef>
+#include <vector>
+
+#include <doctest/doctest.h>
+#include <distill/features/projected.hpp>
+
+namespace {
+
+constexpr int rows = 3, classes = 4;
+
+using Rows = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+
+Rows numbers(int cols, int seed) {
+  Rows x(rows, cols);
+  for (Eigen::Index i = 0; i < x.size(); ++i) x.data()[i] = static_cast<float>((i * 7 + seed * 5) % 11) / 5 - 1;
+  return x;
+}
+
+}  // namespace
+
+TEST_CASE("README.md and docs/index.md: the call") {
+  const Rows student_rows = numbers(classes, 1), teacher_rows = numbers(classes, 2);
+  const float *student_logits = student_rows.data(), *teacher_logits = teacher_rows.data();
+  Rows gradient(rows, classes), expected(rows, classes);
+  float* student_grad = gradient.data();
+  const std::vector<int> labels{3, 0, 1};
+  const float w[rows] = {1, 0, 1};
+  auto pool = [](std::size_t n, distill::LoopBody body) {
+    while (n > 0) body(--n);
+  };
+
+  // clang-format off
+  distill::KnowledgeDistillation loss{.temperature = 4, .alpha = 0.9};           // C++20; in C++17: loss.alpha = 0.9;
+  distill::MatrixView student{student_logits, rows, classes};                    // or any row-major Eigen matrix
+  distill::MatrixView teacher{teacher_logits, rows, classes};
+  distill::MatrixView grad{student_grad, rows, classes};
+
+  double value = loss(student, teacher, labels, grad);                           // value and d value / d student
+  loss(student, teacher, labels, distill::add_to(grad));                         // add to what grad holds
+  loss(student, teacher, labels, grad, {.weights = w, .executor = pool});        // weights 0 = ignored rows; your threads
+  // clang-format on
+
+  CHECK(value == loss(student_rows, teacher_rows, labels, expected));
+  CHECK(gradient.row(1).isZero(0));
+  CHECK(gradient.row(0).isApprox(1.5f * expected.row(0)));
+}
+
+TEST_CASE("README.md: several layers") {
+  const Rows student1 = numbers(5, 1), teacher1 = numbers(5, 2), student2 = numbers(7, 3), teacher2 = numbers(7, 4);
+  Rows grad1(rows, 5), grad2(rows, 7);
+  // clang-format off
+  const std::vector layers{distill::layer_pair(student1, teacher1, grad1, 0.5), distill::layer_pair(student2, teacher2, grad2, 1)};
+  double value = distill::sum_over_layers(distill::FeatureMatching{}, layers);
+  // clang-format on
+  const distill::FeatureMatching matching;
+  CHECK(value == doctest::Approx(0.5 * matching(student1, teacher1) + matching(student2, teacher2)));
+}
+
+TEST_CASE("docs/losses/logit_options.md: standardised logits") {
+  const Rows student = numbers(classes, 1), teacher = 3 * student;
+  Rows grad(rows, classes);
+  // clang-format off
+  distill::KlDivergence{.temperature = 4, .logits = {.standardize = distill::Standardize::unbiased}}(student, teacher, grad);
+  // clang-format on
+  CHECK(grad.isZero(1e-6f));
+}
+
+TEST_CASE("docs/losses/projected.md: a hint") {
+  const Rows student = numbers(2, 1), teacher = numbers(5, 2);
+  const Rows weights = Rows::Identity(5, 2);
+  const Eigen::RowVectorXf bias = Eigen::RowVectorXf::Zero(5);
+  Rows grad_student(rows, 2), grad_weights(5, 2);
+  Eigen::RowVectorXf grad_bias(5);
+  // clang-format off
+  distill::Projected hint{distill::FeatureMatching{}};
+  hint(student, distill::linear_projection(weights, bias), teacher,
+       grad_student, distill::linear_projection(grad_weights, grad_bias));
+  // clang-format on
+  const Rows difference = student * weights.transpose() - teacher;
+  CHECK(grad_bias.isApprox(difference.colwise().sum() * 2 / static_cast<float>(difference.size())));
+}
+
+TEST_CASE("docs/losses/variational_information.md: behind a linear layer") {
+  const Rows s = numbers(2, 1), t = numbers(5, 2);
+  const Rows weights = Rows::Identity(5, 2);
+  const Eigen::RowVectorXf bias = Eigen::RowVectorXf::Zero(5);
+  Rows grad_student(rows, 2), grad_weights(5, 2);
+  Eigen::RowVectorXf grad_bias(5);
+  const std::vector<float> log_scale(5, 1);
+  std::vector<float> grad_log_scale(5);
+  // clang-format off
+  distill::Projected projected{[&](auto student, auto teacher, auto gradient, const auto& options) {
+    const auto maps = [](auto units) { return distill::FeatureMapView{units.data, units.rows, units.cols, 1, 1}; };
+    return distill::VariationalInformation{}(maps(student), maps(teacher), log_scale, maps(gradient), grad_log_scale, options);
+  }};
+  // clang-format on
+  const double value = projected(s, distill::linear_projection(weights, bias), t, grad_student,
+                                 distill::linear_projection(grad_weights, grad_bias));
+  const double variance = std::log1p(std::exp(1.0)) + distill::VariationalInformation{}.epsilon;
+  const Rows difference = s * weights.transpose() - t;
+  CHECK(value ==
+        doctest::Approx(
+            (difference.squaredNorm() / static_cast<float>(difference.size()) / variance + std::log(variance)) / 2));
+  CHECK(grad_log_scale[0] != 0);
+}
