@@ -34,11 +34,9 @@ class ExactSoftmax {
     bool is_first = true;
     for (std::size_t i = 0; i < n; ++i) {
       sum += std::expm1(scaled(i));
-      if (is_first && at(i) == maximum_) {
-        is_first = false;
-      } else {
-        others += std::exp(scaled(i));
-      }
+      const bool is_largest = is_first && at(i) == maximum_;
+      others += is_largest ? scaled(i) : std::exp(scaled(i));  // of the largest 0, or NaN if it is infinite
+      is_first = is_first && !is_largest;
     }
     const long double log_n = std::log(static_cast<long double>(n));
     excess_ = std::log1p(sum / static_cast<long double>(n));
