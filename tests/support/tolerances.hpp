@@ -39,6 +39,8 @@ inline constexpr double exp2_double_ulp = 1.5;
 
 /// log of the kernels, as its header publishes it.
 inline constexpr double log_ulp = 2;
+/// Arithmetic and logarithms in double, relative: a few units in the last place.
+inline constexpr double lane_doubles = 1e-15;
 
 /// softmax in double, relative to the row's maximum: log2(e) / T is rounded to double, which far-away classes feel.
 inline constexpr double double_softmax = 1e-14;

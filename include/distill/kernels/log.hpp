@@ -21,7 +21,7 @@ inline namespace DISTILL_ABI {
 namespace kernels {
 
 template <class T, class Arch>
-Lanes<T, Arch> log(Lanes<T, Arch> x) {
+[[gnu::always_inline]] inline Lanes<T, Arch> log(Lanes<T, Arch> x) {
   using L = Lanes<T, Arch>;
   constexpr bool is_float = std::is_same_v<T, float>;
   constexpr int mantissa_bits = FloatLayout<T>::mantissa_bits;

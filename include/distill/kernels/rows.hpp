@@ -107,12 +107,14 @@ double reduce_groups(RowSizes sizes, const GradientTarget<View>& grad, const Row
     return is_ignored(i) ? 0 : options.weights ? static_cast<double>(options.weights[i]) : 1;
   };
   double total_weight = 0;
+  bool are_all_one = false;  // the weights
   if (options.weights) {
     for (std::size_t i = 0; i < sizes.rows; ++i) total_weight += row_weight(i);
   } else {
     std::size_t live = 0;
     for (std::size_t i = 0; i < sizes.rows; ++i) live += is_ignored(i) ? 0 : 1;
     total_weight = static_cast<double>(live);
+    are_all_one = live == sizes.rows;
   }
   const double share = weight / reduction_divisor(reduction, total_weight, sizes.terms);
 
@@ -125,7 +127,15 @@ double reduce_groups(RowSizes sizes, const GradientTarget<View>& grad, const Row
       for (std::size_t k = 0; k < count; ++k) put_loss(rows[k], losses[k], weights[k]);
       count = 0;
     };
-    for (std::size_t i = begin; i < end; ++i) {
+    std::fill_n(weights, width, 1);
+    std::fill_n(factors, width, share);
+    std::size_t i = begin;
+    for (; are_all_one && i + width <= end; i += width) {  // nothing to look at in each
+      for (std::size_t k = 0; k < width; ++k) rows[k] = i + k;
+      count = width;
+      flush();
+    }
+    for (; i < end; ++i) {
       const double w = row_weight(i);
       if (w == 0) {
         if (grad.view.data && !grad.accumulate) fill_row(grad.view, i, 0);
@@ -143,7 +153,7 @@ double reduce_groups(RowSizes sizes, const GradientTarget<View>& grad, const Row
   if (options.executor.is_sequential()) {
     compute(0, sizes.rows, [&](std::size_t i, double loss, double w) {
       if (options.losses) options.losses[i] = loss;
-      if (w != 0) total += w * loss;
+      total += w * loss;
     });
   } else {
     double* losses = options.losses;

@@ -18,6 +18,7 @@
 #include <distill/core/version.hpp>
 #include <distill/kernels/distillation_row.hpp>
 #include <distill/kernels/exp_stream.hpp>
+#include <distill/kernels/lane_doubles.hpp>
 #include <distill/kernels/lanes.hpp>
 #include <distill/kernels/log.hpp>
 #include <distill/kernels/memory.hpp>
@@ -31,45 +32,15 @@ namespace kernels {
 /// Rows of up to so many classes are computed together: beyond, a row's end costs little.
 inline constexpr std::size_t longest_short_row = 128;
 
-/// Some rows, one in each lane; behind `count` they repeat the last.
+/// Some rows, one in each lane; behind `count` they repeat the last, without a gradient.
 template <class L, class Student, class Teacher>
 struct RowGroup {
   std::size_t count;
   const Student* student[L::width];
   const Teacher* teacher[L::width];
-  Student* grad[L::width];  // null: none
-  std::size_t label[L::width];
+  Student* grad[L::width];      // null: none
+  std::size_t label[L::width];  // if the loss has labels
   double factor[L::width];
-};
-
-/// A number in double for each lane's row.
-template <class L>
-struct alignas(64) LaneDoubles {
-  using T = typename L::Scalar;
-  double of[L::width];
-
-  LaneDoubles() = default;
-  explicit LaneDoubles(L x) : LaneDoubles(CompensatedSum<L>{x, L(T(0))}) {}
-  [[gnu::always_inline]] explicit LaneDoubles(const CompensatedSum<L>& sum) {
-    alignas(64) T sums[L::width], excesses[L::width];
-    store(sum.sum, sums);
-    store(sum.excess, excesses);
-    for (std::size_t r = 0; r < L::width; ++r) of[r] = static_cast<double>(sums[r]) - static_cast<double>(excesses[r]);
-  }
-  /// The numbers, rounded ...
-  [[gnu::always_inline]] L high() const {
-    alignas(64) T numbers[L::width];
-    for (std::size_t r = 0; r < L::width; ++r) numbers[r] = static_cast<T>(of[r]);
-    return load<L>(numbers);
-  }
-  /// ... and what rounding left.
-  [[gnu::always_inline]] L low() const {
-    alignas(64) T numbers[L::width];
-    for (std::size_t r = 0; r < L::width; ++r) {
-      numbers[r] = static_cast<T>(of[r] - static_cast<double>(static_cast<T>(of[r])));
-    }
-    return load<L>(numbers);
-  }
 };
 
 /// The exponentials of the rows in L's lanes, each row with its own offset, and their sums.
@@ -92,25 +63,22 @@ struct LaneStream {
     anchor = L(scale.anchor) - offset;
   }
 
-  Exponent<L> exponent(L x) const { return kernels::exponent(x, scale, anchor); }
+  [[gnu::always_inline]] Exponent<L> exponent(L x) const { return kernels::exponent(x, scale, anchor); }
 };
 
 /// What turns exponentials of this sum into `factor` times probabilities.
 template <class L>
 [[gnu::always_inline]] inline Normaliser<L> normaliser(const LaneDoubles<L>& factor, const LaneDoubles<L>& sum) {
-  LaneDoubles<L> share;
-  for (std::size_t r = 0; r < L::width; ++r) share.of[r] = factor.of[r] / sum.of[r];
+  const LaneDoubles<L> share = factor / sum;
   return {share.high(), share.low()};
 }
 
 template <Precision precision, bool has_label, class L, class Student, class Teacher>
 class ShortRows {
   using T = typename L::Scalar;
-  using D = Lanes<double, typename L::Arch>;
   using Doubles = LaneDoubles<L>;
   using Group = RowGroup<L, Student, Teacher>;
   static constexpr std::size_t width = L::width;
-  static constexpr std::size_t few_columns = width / 4;  // that are no worth of a transposition
   static constexpr bool sums_nonnegative_terms = precision == Precision::high && std::is_same_v<T, float>;
 
  public:
@@ -123,43 +91,42 @@ class ShortRows {
 
   /// Writes the rows' losses, and each one's gradient times its factor.
   void operator()(const Group& rows, const RowFactors& factors, bool accumulate, double* losses) const {
-    load_columns(rows.student, student_);
-    load_columns(rows.teacher, teacher_);
-    L largest_student(-infinity<T>), largest_teacher(-infinity<T>);
-    for (std::size_t j = 0; j < n_; ++j) {
-      largest_student = larger(largest_student, column(student_, j));
-      largest_teacher = larger(largest_teacher, column(teacher_, j));
-    }
+    const L largest_student = load_columns(rows.student, student_);
+    const L largest_teacher = load_columns(rows.teacher, teacher_);
     LaneStream<L> student(temperature_, largest_student), teacher(temperature_, largest_teacher);
     const Doubles weighted_sum = sum_exponentials(student, teacher);
-    Doubles kl, log_sums_ratio;
-    for (std::size_t r = 0; r < width; r += D::width) {
-      const D sum = load<D>(teacher.sum.of + r), logarithm = log(sum / load<D>(student.sum.of + r));
-      store(logarithm, log_sums_ratio.of + r);
-      store(D(ln_2) * (load<D>(weighted_sum.of + r) / sum) - logarithm, kl.of + r);
-    }
-    bool is_ordinary[width];
-    for (std::size_t r = 0; r < width; ++r) {
-      is_ordinary[r] = std::isfinite(kl.of[r]);  // not where any of the sums is not finite
-      kl.of[r] = kl.of[r] < 0 ? 0 : kl.of[r];
-    }
+    const Doubles log_sums_ratio = log(teacher.sum / student.sum);
+    Doubles kl = ln_2 * (weighted_sum / teacher.sum) - log_sums_ratio;
+    Doubles sums_of_all = kl;  // not finite where any of the sums is not
     Label label;
     if constexpr (has_label) {
       label = find_label(rows.label, largest_student);
-      for (std::size_t r = 0; r < width; ++r) is_ordinary[r] = is_ordinary[r] && std::isfinite(label.loss.of[r]);
+      sums_of_all = sums_of_all + label.loss;
     }
+    const bool are_ordinary = sums_of_all.are_finite();
+    kl = larger(kl, 0.0);
     if (rows.grad[0] || sums_nonnegative_terms) {
       const Doubles sum = find_gradient(rows, factors, student, teacher, label, log_sums_ratio);
       if (sums_nonnegative_terms) kl = sum;
     }
 
-    if (rows.grad[0]) put_columns(rows, is_ordinary, accumulate);
-    const RowFactors own = factors;  // a copy, as losses might change them in the compiler's eyes
-    for (std::size_t r = 0; r < rows.count; ++r) losses[r] = weighted(own, kl.of[r], has_label ? label.loss.of[r] : 0);
+    Doubles loss = factors.soft * kl;
+    if constexpr (has_label) loss = loss + factors.hard * label.loss;
+    loss.store_to(losses);
+
+    if (are_ordinary) {
+      if (rows.grad[0]) put_columns(rows.grad, accumulate);
+      return;
+    }
+    double sums[width];
+    sums_of_all.store_to(sums);
+    Student* ordinary[width];
+    for (std::size_t r = 0; r < width; ++r) ordinary[r] = std::isfinite(sums[r]) ? rows.grad[r] : nullptr;
+    if (rows.grad[0]) put_columns(ordinary, accumulate);
     for (std::size_t r = 0; r < rows.count; ++r) {  // last, as this needs the columns' memory
-      if (is_ordinary[r]) continue;
+      if (std::isfinite(sums[r])) continue;
       DistillationRow<precision, has_label, L, Student, Teacher> row(rows.student[r], rows.teacher[r], n_, temperature_,
-                                                                     rows.label[r]);
+                                                                     has_label ? rows.label[r] : 0);
       losses[r] = row(factors, rows.factor[r], rows.grad[r], accumulate);
     }
   }
@@ -172,46 +139,58 @@ class ShortRows {
     Doubles loss, probability_m1, total;
   };
 
+  /// Where the tile begins that has column j: one that the rows' end would cut off begins earlier.
+  std::size_t tile_begin(std::size_t j) const { return n_ < width ? 0 : (std::min)(j, n_ - width); }
+
+  /// Returns the rows' largest numbers.
   template <class Stored>
-  void load_columns(const Stored* const (&rows)[width], T* columns) const {
-    std::size_t j = 0;
-    for (; j + few_columns < n_; j += width) {
+  L load_columns(const Stored* const (&rows)[width], T* columns) const {
+    L largest(-infinity<T>);
+    for (std::size_t j = 0; j < n_; j += width) {
+      const std::size_t begin = tile_begin(j);
       L tile[width];
-      for (std::size_t r = 0; r < width; ++r) tile[r] = load_up_to<L>(rows[r] + j, n_ - j, -infinity<T>);
+      if (n_ >= width) {
+        for (std::size_t r = 0; r < width; ++r) tile[r] = load<L>(rows[r] + begin);
+      } else {
+        for (std::size_t r = 0; r < width; ++r) tile[r] = load_up_to<L>(rows[r], n_, -infinity<T>);
+      }
       transpose(tile);
-      for (std::size_t k = 0; k < width; ++k) store(tile[k], columns + (j + k) * width);
-    }
-    for (; j < n_; ++j) {
-      for (std::size_t r = 0; r < width; ++r) columns[j * width + r] = detail::load_scalar<T>(rows[r] + j);
-    }
-  }
-  void put_columns(const Group& rows, const bool (&is_wanted)[width], bool accumulate) const {
-    std::size_t j = 0;
-    for (; j + few_columns < n_; j += width) {
-      L tile[width];
-      for (std::size_t k = 0; k < width; ++k) tile[k] = column(student_power_, j + k);
-      transpose(tile);
-      for (std::size_t r = 0; r < rows.count; ++r) {
-        if (is_wanted[r]) put(tile[r], rows.grad[r] + j, n_ - j, accumulate);
+      for (std::size_t k = 0; k < width; ++k) {
+        store(tile[k], columns + (begin + k) * width);
+        largest = larger(largest, tile[k]);
       }
     }
-    for (; j < n_; ++j) {
-      for (std::size_t r = 0; r < rows.count; ++r) {
-        if (!is_wanted[r]) continue;
-        Student* const grad = rows.grad[r] + j;
-        const T old = accumulate ? detail::load_scalar<T>(grad) : T(0);
-        detail::store_scalar(grad, old + student_power_[j * width + r]);
+    return largest;
+  }
+  void put_columns(Student* const (&rows)[width], bool accumulate) const {
+    for (std::size_t j = 0; j < n_; j += width) {
+      const std::size_t begin = accumulate ? j : tile_begin(j);  // nothing is to be added twice
+      L tile[width];
+      for (std::size_t k = 0; k < width; ++k) tile[k] = column(student_power_, begin + k);
+      transpose(tile);
+      if (!accumulate && n_ >= width) {
+        for (std::size_t r = 0; r < width; ++r) {
+          if (rows[r]) store(tile[r], rows[r] + begin);
+        }
+      } else {
+        for (std::size_t r = 0; r < width; ++r) {
+          if (rows[r]) put(tile[r], rows[r] + begin, n_ - begin, accumulate);
+        }
       }
     }
   }
 
   /// Keeps the exponentials; returns the sums of the teacher's times log-ratios, in powers of two and relative to the
   /// offsets.
-  Doubles sum_exponentials(LaneStream<L>& student, LaneStream<L>& teacher) const {
+  [[gnu::always_inline]] Doubles sum_exponentials(LaneStream<L>& student, LaneStream<L>& teacher) const {
+    // copies, because stores might change them in the compiler's eyes
+    const T *const students = student_, *const teachers = teacher_;
+    T *const student_powers = student_power_, *const teacher_powers = teacher_power_;
+    const std::size_t n = n_;
     CompensatedSum<L> student_sum, teacher_sum, weighted_sum;
     const L shift = teacher.offset - student.offset;
-    for (std::size_t j = 0; j < n_; ++j) {
-      const Exponent<L> s = student.exponent(column(student_, j)), t = teacher.exponent(column(teacher_, j));
+    for (std::size_t j = 0; j < n; ++j) {
+      const Exponent<L> s = student.exponent(column(students, j)), t = teacher.exponent(column(teachers, j));
       const L s_power = exp2(s), t_power = exp2(t);
       // a row's mass may lie in one class, and a sum's rounding would show in all of it: no groups here
       student_sum.add(s_power);
@@ -220,8 +199,8 @@ class ShortRows {
         const L ratio = ((t.whole - s.whole) - shift) + (t.fraction - s.fraction);
         weighted_sum.add(t_power * zero_where(is_zero(t), ratio));
       }
-      store(s_power, student_power_ + j * width);
-      store(t_power, teacher_power_ + j * width);
+      store(s_power, student_powers + j * width);
+      store(t_power, teacher_powers + j * width);
     }
     student.sum = Doubles(student_sum);
     teacher.sum = Doubles(teacher_sum);
@@ -235,27 +214,30 @@ class ShortRows {
       const L power = temperature_ == 1 ? column(student_power_, j) : exp2(stream.exponent(column(student_, j)));
       store(power, hard_power_ + j * width);
     }
-    Doubles own;
+    double power_of_label[width];
     for (std::size_t r = 0; r < width; ++r) {
       T& at_label = hard_power_[label[r] * width + r];
-      own.of[r] = static_cast<double>(at_label);
+      power_of_label[r] = static_cast<double>(at_label);
       at_label = 0;
     }
     CompensatedSum<L> sum;
     for (std::size_t j = 0; j < n_; ++j) sum.add(column(hard_power_, j));
-    const Doubles others(sum), offset(stream.offset);
+    const Doubles own(power_of_label), others(sum), odds = others / own;
     Label result;
-    for (std::size_t r = 0; r < width; r += D::width) {
-      const D other = load<D>(others.of + r), mine = load<D>(own.of + r), total = other + mine;
-      const D odds = other / mine, u = D(1) + odds, rest = u - D(1);
-      store(total, result.total.of + r);
-      store(D(0) - other / total, result.probability_m1.of + r);
-      store(select(rest <= D(0), odds, log(u) * (odds / rest)), result.loss.of + r);  // log(1 + odds)
-    }
-    for (std::size_t r = 0; r < width; ++r) {
-      if (own.of[r] > 0) continue;
-      const double logit = static_cast<double>(student_[label[r] * width + r]);
-      result.loss.of[r] = scalar_log(result.total.of[r]) - exact_exponent(logit, log2_e, offset.of[r]) * ln_2;
+    result.total = others + own;
+    result.probability_m1 = 0.0 - others / result.total;
+    result.loss = log1p(odds);
+    if (!own.are_positive()) {
+      double total[width], offset[width], loss[width];
+      result.total.store_to(total);
+      Doubles(stream.offset).store_to(offset);
+      result.loss.store_to(loss);
+      for (std::size_t r = 0; r < width; ++r) {
+        if (power_of_label[r] > 0) continue;
+        const double logit = static_cast<double>(student_[label[r] * width + r]);
+        loss[r] = scalar_log(total[r]) - exact_exponent(logit, log2_e, offset[r]) * ln_2;
+      }
+      result.loss = Doubles(loss);
     }
     return result;
   }
@@ -264,38 +246,41 @@ class ShortRows {
   /// KL divergence, if they are asked for.
   Doubles find_gradient(const Group& rows, const RowFactors& factors, const LaneStream<L>& student,
                         const LaneStream<L>& teacher, const Label& label, const Doubles& log_sums_ratio) const {
-    const Doubles offsets(teacher.offset - student.offset);
-    Doubles soft, unit, hard, shift;
-    for (std::size_t r = 0; r < width; ++r) {
-      soft.of[r] = factors.soft * rows.factor[r] / temperature_;
-      unit.of[r] = sums_nonnegative_terms ? 1 : soft.of[r];
-      hard.of[r] = factors.hard * rows.factor[r];
-      shift.of[r] = (log_sums_ratio.of[r] + ln_2 * offsets.of[r]) * temperature_;
-    }
+    const Doubles factor(rows.factor), offsets(teacher.offset - student.offset);
+    const Doubles soft = factor * (factors.soft / temperature_), hard = factor * factors.hard;
+    const Doubles unit = sums_nonnegative_terms ? Doubles(1.0) : soft;
+    const Doubles shift = (log_sums_ratio + ln_2 * offsets) * temperature_;
     const Normaliser<L> student_unit = normaliser(unit, student.sum), teacher_unit = normaliser(unit, teacher.sum);
     const Normaliser<L> hard_unit = normaliser(hard, has_label ? label.total : unit);
     const LogRatio<L> log_ratio{shift.high(), shift.low(), L(static_cast<T>(1 / temperature_))};
     const L soft_factor = soft.high();
-    Doubles kl{};
+    // copies, because stores might change them in the compiler's eyes
+    T* const student_powers = student_power_;
+    const T *const teacher_powers = teacher_power_, *const hard_powers = hard_power_;
+    const std::size_t n = n_;
+    Doubles kl(0.0);
     L kl_sum(T(0));
-    for (std::size_t j = 0; j < n_; ++j) {
-      const L q = student_unit(column(student_power_, j)), p = teacher_unit(column(teacher_power_, j));
+    for (std::size_t j = 0; j < n; ++j) {
+      const L q = student_unit(column(student_powers, j)), p = teacher_unit(column(teacher_powers, j));
       L difference = q - p;
       if constexpr (sums_nonnegative_terms) {
         const NonnegativeTerm<L> term(p, q, log_ratio(column(student_, j), column(teacher_, j)));
         kl_sum = kl_sum + term.value;
-        if (j % 16 == 15 || j + 1 == n_) {
-          const Doubles terms(kl_sum);
-          for (std::size_t r = 0; r < width; ++r) kl.of[r] += terms.of[r];
+        if (j % 16 == 15 || j + 1 == n) {
+          kl = kl + Doubles(kl_sum);
           kl_sum = L(T(0));
         }
         difference = soft_factor * term.q_minus_p;
       }
-      if constexpr (has_label) difference = difference + hard_unit(column(hard_power_, j));
-      store(difference, student_power_ + j * width);
+      if constexpr (has_label) difference = difference + hard_unit(column(hard_powers, j));
+      store(difference, student_powers + j * width);
     }
-    for (std::size_t r = 0; has_label && r < width; ++r) {
-      student_power_[rows.label[r] * width + r] += static_cast<T>(hard.of[r] * label.probability_m1.of[r]);
+    if constexpr (has_label) {
+      double at_label[width];
+      (hard * label.probability_m1).store_to(at_label);
+      for (std::size_t r = 0; r < width; ++r) {
+        student_power_[rows.label[r] * width + r] += static_cast<T>(at_label[r]);
+      }
     }
     return kl;
   }
@@ -324,13 +309,17 @@ double reduce_short_rows(const Loss& loss, const detail::TeacherCall<S, T, G>& c
       [&](const std::size_t* rows, const double* row_factors, std::size_t count, double* losses) {
         RowGroup<L, S, T> group;
         group.count = count;
-        for (std::size_t r = 0; r < L::width; ++r) {
-          const std::size_t k = (std::min)(r, count - 1), i = rows[k];
-          group.student[r] = call.student.row(i);
-          group.teacher[r] = teacher.row(i);
-          group.grad[r] = gradient_row(call.grad, i);
-          group.label[r] = has_label ? labels.at(i) : 0;
+        const auto fill = [&](std::size_t r, std::size_t k) {
+          group.student[r] = call.student.row(rows[k]);
+          group.teacher[r] = teacher.row(rows[k]);
+          group.grad[r] = gradient_row(call.grad, rows[k]);
+          if (has_label) group.label[r] = labels.at(rows[k]);
           group.factor[r] = row_factors[k];
+        };
+        for (std::size_t r = 0; r < count; ++r) fill(r, r);
+        for (std::size_t r = count; r < L::width; ++r) {
+          fill(r, count - 1);
+          group.grad[r] = nullptr;
         }
         ShortRows<precision, has_label, L, S, T>(n, loss.temperature)(group, factors, call.grad.accumulate, losses);
       });
