@@ -318,6 +318,32 @@ TEST_CASE("libtorch: what is no tensor is passed on") {
     return 2 * kl(student, of, more...);
   };
   CHECK(apply(twice, s.detach(), t.to(torch::kFloat)).item<double>() == doctest::Approx(2 * expected).epsilon(1e-5));
+  // one that names its arguments, with a gradient and without
+  const auto named = [&](const auto& student, const auto& of, const auto& grad, const auto& options) {
+    return kl(student, of, grad, options);
+  };
+  const Tensor of_named = apply(named, s, t.to(torch::kFloat));
+  of_named.backward();
+  CHECK(of_named.item<double>() == doctest::Approx(expected).epsilon(1e-5));
+  CHECK(apply(named, s.detach(), t.to(torch::kFloat)).item<double>() == of_named.item<double>());
+  CHECK(largest(s.grad()) > 0);
+}
+
+TEST_CASE("docs/adapters/torch.md: scores of each position of a map") {
+  const Tensor t = random({2, 3, 4, 5}, 25);
+  const auto rows = [](const Tensor& x) { return x.permute({0, 2, 3, 1}).flatten(0, 2); };
+  for (const bool last : {false, true}) {
+    const auto format = last ? torch::MemoryFormat::ChannelsLast : torch::MemoryFormat::Contiguous;
+    const Tensor s = leaf(random({2, 3, 4, 5}, 24).contiguous(format)), s2 = leaf(s);
+    const Tensor value = apply(distill::KlDivergence{}, rows(s), rows(t));
+    value.backward();
+    const Tensor expected =
+        F::kl_div(torch::log_softmax(s2, 1), torch::softmax(t, 1), F::KLDivFuncOptions().reduction(torch::kSum)) /
+        (2 * 4 * 5);
+    expected.backward();
+    CHECK(value.item<double>() == doctest::Approx(expected.item<double>()));
+    CHECK(largest(s.grad() - s2.grad()) <= 1e-9);
+  }
 }
 
 TEST_CASE("libtorch: the same on LibTorch's threads") {
@@ -357,7 +383,8 @@ TEST_CASE("libtorch: what cannot be read is named") {
   fails(kl(torch::zeros({3}), t),
         "libtorch: student is [3], expected 2-D (rows x columns) or 3-D (batch x tokens x columns)");
   fails(kl(maps, t),
-        "libtorch: student is [2, 3, 4, 4], expected 2-D (rows x columns) or 3-D (batch x tokens x columns)");
+        "libtorch: student is [2, 3, 4, 4], expected 2-D (rows x columns) or 3-D (batch x tokens x columns); of maps, "
+        "flatten(1) is a row a sample, permute({0, 2, 3, 1}).flatten(0, 2) one a position");
   fails(kl(torch::zeros({3, 2}).t(), t),
         "libtorch: student has strides [1, 2], expected 1 as the last: pass contiguous()");
   fails(

@@ -14,6 +14,7 @@
 
 #include <distill/core/error.hpp>
 #include <distill/core/executor.hpp>
+#include <distill/core/gradient.hpp>
 #include <distill/core/options.hpp>
 #include <distill/core/scalar.hpp>
 #include <distill/core/version.hpp>
@@ -95,7 +96,9 @@ MatrixView<T> matrix(const ::torch::Tensor& x, const char* name = "tensor") {
   T* const data = detail::tensor_data<T>(name, x);
   const std::int64_t dim = x.dim();
   if (dim != 2 && dim != 3) {
-    detail::fail_tensor(name, " is ", x.sizes(), ", expected 2-D (rows x columns) or 3-D (batch x tokens x columns)");
+    detail::fail_tensor(
+        name, " is ", x.sizes(), ", expected 2-D (rows x columns) or 3-D (batch x tokens x columns)",
+        dim == 4 ? "; of maps, flatten(1) is a row a sample, permute({0, 2, 3, 1}).flatten(0, 2) one a position" : "");
   }
   if (x.size(-1) > 1 && x.stride(-1) != 1) {
     detail::fail_tensor(name, " has strides ", x.strides(), ", expected 1 as the last: pass contiguous()");
@@ -180,6 +183,22 @@ std::tuple<> gradient_argument(const X&) {
   return {};
 }
 
+/// What stands there where none is wanted.
+inline std::tuple<NoGradient> no_gradient_argument(const libtorch::Learned&) {
+  return {};
+}
+template <class X>
+std::tuple<> no_gradient_argument(const X&) {
+  return {};
+}
+
+/// Whether a loss can be called with a student, what follows, gradients and options.
+template <class Loss, class Student, class Others, class Gradients>
+struct takes_arguments;
+template <class Loss, class Student, class... Others, class... Gradients>
+struct takes_arguments<Loss, Student, std::tuple<Others...>, std::tuple<Gradients...>>
+    : std::is_invocable<const Loss&, const Student&, const Others&..., const Gradients&..., RowOptions> {};
+
 /// The tensors of which the gradient may be wanted, the student in front.
 inline void add_learned(std::vector<::at::Tensor>& inputs, const libtorch::Learned& x) {
   inputs.push_back(x.tensor);
@@ -260,6 +279,12 @@ template <class Loss, class... Further>
     using Number = compute_t<S>;
     const TensorArgument<const S, const Number> first{"student", student};
     const std::tuple<decltype(as_argument<S, Number>(further))...> others{as_argument<S, Number>(further)...};
+    using Targets =
+        decltype(std::tuple_cat(std::tuple<TensorArgument<S, Number>>(), gradient_argument<Number>(further)...));
+    static_assert(takes_arguments<Loss, decltype(first), std::decay_t<decltype(others)>, Targets>::value,
+                  "distill: this loss does not take these arguments. Behind the student pass what its header names, in "
+                  "that order: the teacher, then labels, margins or learned(log_scale) for those that take them. A "
+                  "callable takes the same, and a gradient and options");
     const auto call = [&](const auto&... grads) {
       const auto with = [&](const auto&... other) {
         return loss(first, other..., grads..., row_options(options, student));
@@ -267,10 +292,10 @@ template <class Loss, class... Further>
       return std::apply(with, others);
     };
     if (!wants_gradient) {
-      value = call();
+      value = std::apply(call, std::tuple_cat(std::tuple<NoGradient>(), no_gradient_argument(further)...));
       return;
     }
-    const auto targets =
+    const Targets targets =
         std::tuple_cat(std::make_tuple(TensorArgument<S, Number>{"gradient", ::at::empty_like(student)}),
                        gradient_argument<Number>(further)...);
     value = std::apply(call, targets);
@@ -292,8 +317,9 @@ namespace libtorch {
 /// Value and gradient are computed here, at once; backward() multiplies the gradient by what arrives there. If the
 /// student does not require a gradient, or under torch::NoGradGuard, only the value is computed.
 ///
-/// Loss        any of the library's, or a callable (student, teacher, grad, options) that passes them on to one. What
-///             the loss takes behind the student follows here in its order: teacher, labels, MarginRelu's margins.
+/// Loss        any of the library's, or a callable (student, teacher, grad, options), all `const auto&`, that passes
+///             them on to one: it is compiled for every type of student, and with and without a gradient. What the loss
+///             takes behind the student follows here in its order: teacher, labels, MarginRelu's margins.
 ///             What is no tensor is passed on as it is: SparseTeacherView, log_probabilities(matrix<float>(x)), a mask.
 ///             FeatureMatching takes rows: maps.flatten(1). Projected's layer is a torch::nn::Linear here
 /// Student     Float, Double, Half or BFloat16, on the CPU, read where it lies: what a loss calls a matrix as matrix()
