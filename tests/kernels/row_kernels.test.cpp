@@ -126,3 +126,26 @@ TEST_CASE_TEMPLATE("rows of rising scores raise the offset as they go", Arch, DI
     CHECK(worst(grad, kl.gradient, 2) <= 1e-6);
   }
 }
+
+TEST_CASE_TEMPLATE("a row that does not fill the last lanes has no classes behind its end, however small T is", Arch,
+                   DISTILL_TEST_ARCHITECTURES) {
+  using L = Lanes<float, Arch>;
+  for (const double temperature : {1e-1, 1e-3, 1e-5, 1e-9}) {
+    for (const std::size_t n : {2, 3, 131, 513}) {
+      support::Matrix<float> student(1, n), teacher(1, n);
+      for (std::size_t j = 0; j < n; ++j) {
+        student.set(0, j, temperature * static_cast<double>(j % 7));
+        teacher.set(0, j, temperature * static_cast<double>(j % 5));
+      }
+      const reference::Result ce = reference::cross_entropy(student.row(0), 1);
+      std::vector<float> grad(n);
+      CAPTURE(temperature);
+      CAPTURE(n);
+      distill::kernels::DistillationRow<Precision::standard, true, L, float, float> row(
+          student.view().data, teacher.view().data, n, temperature, 1);
+      const double loss = row({0.0, 1.0}, 1, grad.data(), false);
+      CHECK(std::abs(loss - static_cast<double>(ce.loss)) <= 1e-6 * static_cast<double>(ce.loss));
+      CHECK(worst(grad, ce.gradient) <= 1e-6);
+    }
+  }
+}

@@ -205,7 +205,7 @@ class DistillationRow {
     const std::size_t n = n_, label = label_;
     const int hard_power = hard_power_;
     const L square_scale(hard_power == 2 ? static_cast<T>(lowered(1, hard_.offset - 2 * student_.offset)) : T(0));
-    const T nothing = student_.nothing();
+    const T nothing = has_label ? (std::min)(student_.nothing(), hard_.nothing()) : student_.nothing();
     const auto power_of = [&](const Exponent<L>& e) {
       if constexpr (is_plain) return finite_exp2(e);
       if constexpr (!is_plain) return exp2(e);
