@@ -149,3 +149,36 @@ TEST_CASE_TEMPLATE("a row that does not fill the last lanes has no classes behin
     }
   }
 }
+
+TEST_CASE_TEMPLATE("a row whose offset rose far keeps the digits of a small value", Arch, DISTILL_TEST_ARCHITECTURES) {
+  using L = Lanes<float, Arch>;
+  const std::size_t n = 1000;
+  support::Scores<float, float> scores(support::Kind::random, 1, n);
+  for (const double margin : {500.1, 600.2, 700.3, 800.4, 900.5}) {  // student and teacher are as certain as can be
+    scores.student.set(0, n - 1, 0.6 * margin);
+    scores.teacher.set(0, n - 1, margin);
+    std::vector<float> grad(n);
+    CAPTURE(margin);
+    distill::kernels::DistillationRow<Precision::standard, false, L, float, float> row(
+        scores.student.view().data, scores.teacher.view().data, n, 1, distill::kernels::none);
+    CHECK(row({1.0}, 1, grad.data(), false) <= 3e-7);
+    CHECK(worst(grad, reference::Row(n)) <= tolerances::Tolerance<float>::gradient);
+  }
+}
+
+TEST_CASE_TEMPLATE("a row that begins far from its largest class keeps the digits of a small value", Arch,
+                   DISTILL_TEST_ARCHITECTURES) {
+  using L = Lanes<float, Arch>;
+  const std::size_t n = 40;
+  support::Matrix<float> student(1, n), teacher(1, n);
+  for (const double top : {2500.1, 2600.2, 2700.3, 2800.4}) {
+    student.fill(2000);
+    teacher.fill(-top);
+    student.set(0, n - 1, top);
+    teacher.set(0, n - 1, top + 10.7);
+    CAPTURE(top);
+    distill::kernels::DistillationRow<Precision::standard, false, L, float, float> row(
+        student.view().data, teacher.view().data, n, 1, distill::kernels::none);
+    CHECK(row({1.0}, 1, nullptr, false) <= 3e-7);
+  }
+}

@@ -136,12 +136,8 @@ class DistillationRow {
   bool sweep() {
     if (!start() || !sweep_chunks<keep>()) return false;
     const bool far_up = student_.should_restart() || teacher_.should_restart() || hard_.should_restart();
-    if (far_up || (!sums_nonnegative_terms && recentre())) {
-      student_.restart();
-      teacher_.restart();
-      hard_.restart();
-      if (!sweep_chunks<keep>()) return false;
-    }
+    if (far_up && !sweep_again<keep>()) return false;
+    if (!sums_nonnegative_terms && recentre() && !sweep_again<keep>()) return false;
     return std::isfinite(student_.sum) && std::isfinite(teacher_.sum) && std::isfinite(teacher_.weighted_sum) &&
            (!has_label || std::isfinite(hard_.sum));
   }
@@ -165,6 +161,14 @@ class DistillationRow {
     if (has_label && !start_at(hard_, student_top, x_student_)) return false;
     shift_ = teacher_.offset - student_.offset;
     return true;
+  }
+
+  template <bool keep>
+  bool sweep_again() {
+    student_.restart();
+    teacher_.restart();
+    hard_.restart();
+    return sweep_chunks<keep>();
   }
 
   template <bool keep>
@@ -278,7 +282,8 @@ class DistillationRow {
   /// `shift_`. Where that is too far away to leave a small value its digits, it moves, and the row is to be done again.
   bool recentre() {
     const double mean = teacher_.weighted_sum / teacher_.sum;
-    if (!(std::abs(mean) > 2) || !(std::abs(mean) <= max_offset<L>)) return false;
+    // four offsets apart at most where the value is small; eight are still integers of T
+    if (!(std::abs(mean) > 2) || !(std::abs(mean) <= 8 * max_offset<L>)) return false;
     if (!(std::abs(mean) > 2 * kl_from_sums())) return false;
     shift_ += std::nearbyint(mean);
     return true;
