@@ -182,3 +182,19 @@ TEST_CASE_TEMPLATE("a row that begins far from its largest class keeps the digit
     CHECK(row({1.0}, 1, nullptr, false) <= 3e-7);
   }
 }
+
+TEST_CASE_TEMPLATE("a log-ratio beyond float's range is finite in Precision::high", Arch, DISTILL_TEST_ARCHITECTURES) {
+  using L = Lanes<float, Arch>;
+  for (const std::size_t n : {2, 200}) {
+    support::Matrix<float> student(1, n), teacher(1, n);
+    student.set(0, 1, -3e38);
+    const reference::Result kl = reference::kl_divergence(student.row(0), teacher.row(0), 0.5);
+    CAPTURE(n);
+    distill::kernels::DistillationRow<Precision::high, false, L, float, float> row(
+        student.view().data, teacher.view().data, n, 0.5, distill::kernels::none);
+    // the gradient takes the student's place
+    const double loss = row({1.0}, 0.5, student.view().data, false);
+    CHECK(std::abs(loss - static_cast<double>(kl.loss)) <= 1e-6 * static_cast<double>(kl.loss));
+    CHECK(worst(std::vector<float>(student.view().data, student.view().data + n), kl.gradient, 0.5L) <= 1e-6);
+  }
+}

@@ -608,17 +608,21 @@ TEST_CASE_TEMPLATE("huge scores", Loss, DISTILL_TEST_LOSSES) {
     for (const auto& teacher : rows) {
       for (const double temperature : {0.5, 1.0, 4.0, 100.0}) {
         for (const int label : {0, 3}) {
-          Loss loss;
-          loss.set_temperature(temperature);
-          CAPTURE(student[0]);
-          CAPTURE(student[3]);
-          CAPTURE(teacher[0]);
-          CAPTURE(teacher[3]);
-          CAPTURE(temperature);
-          CAPTURE(label);
-          const double unit = Loss::has_temperature ? std::max(1.0, temperature) : 1;
-          check_row<float>(loss, student, teacher, label, unit * unit, unit);
-          check_row<double>(loss, student, teacher, label, unit * unit, unit);
+          for (const Precision precision : support::both_precisions) {
+            Loss loss;
+            loss.set_temperature(temperature);
+            loss.loss.precision = precision;
+            CAPTURE(student[0]);
+            CAPTURE(student[3]);
+            CAPTURE(teacher[0]);
+            CAPTURE(teacher[3]);
+            CAPTURE(temperature);
+            CAPTURE(label);
+            CAPTURE(precision == Precision::high);
+            const double unit = Loss::has_temperature ? std::max(1.0, temperature) : 1;
+            check_row<float>(loss, student, teacher, label, unit * unit, unit);
+            check_row<double>(loss, student, teacher, label, unit * unit, unit);
+          }
         }
       }
     }

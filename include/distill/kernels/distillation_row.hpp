@@ -229,8 +229,8 @@ class DistillationRow {
         const L t_power = power_of(t_exponent);
         student_group = student_group + s_power;
         teacher_group = teacher_group + t_power;
-        if constexpr (!sums_nonnegative_terms) {
-          // log2 p - log2 q but for the normalisers
+        if constexpr (!sums_nonnegative_terms || !is_plain) {
+          // log2 p - log2 q but for the normalisers; Precision::high only looks whether it overflows
           const L ratio = ((t_exponent.whole - s_exponent.whole) - shift) + (t_exponent.fraction - s_exponent.fraction);
           if constexpr (is_plain) {
             weighted_group = fma(t_power, ratio, weighted_group);

@@ -103,12 +103,15 @@ class ShortRows {
       label = find_label(rows.label, largest_student);
       sums_of_all = sums_of_all + label.loss;
     }
-    const bool are_ordinary = sums_of_all.are_finite();
     kl = larger(kl, 0.0);
     if (rows.grad[0] || sums_nonnegative_terms) {
       const Doubles sum = find_gradient(rows, factors, student, teacher, label, log_sums_ratio);
-      if (sums_nonnegative_terms) kl = sum;
+      if constexpr (sums_nonnegative_terms) {
+        kl = sum;
+        sums_of_all = sums_of_all + sum;
+      }
     }
+    const bool are_ordinary = sums_of_all.are_finite();
 
     Doubles loss = factors.soft * kl;
     if constexpr (has_label) loss = loss + factors.hard * label.loss;
