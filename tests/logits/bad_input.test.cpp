@@ -433,6 +433,26 @@ TEST_CASE_TEMPLATE("NaN and +infinity poison their own row only", Loss, DISTILL_
   }
 }
 
+TEST_CASE("NaN and +infinity poison a row of KnowledgeDistillation whatever the weight of their term") {
+  for (const double poison : {not_a_number, infinite}) {
+    for (const double alpha : {0.0, 1.0}) {
+      for (const std::size_t cols : std::initializer_list<std::size_t>{3, 700}) {
+        support::Kd kd;
+        kd.loss.alpha = alpha;
+        std::vector<double> good(cols, 1), bad(cols, 1);
+        bad[cols - 1] = poison;
+        CAPTURE(poison);
+        CAPTURE(alpha);
+        CAPTURE(cols);
+        for (const Outcome& outcome : {one_row<float>(kd, bad, good), one_row<float>(kd, good, bad)}) {
+          CHECK(std::isnan(outcome.loss));
+          CHECK(outcome.grad_is_nan());
+        }
+      }
+    }
+  }
+}
+
 TEST_CASE("NaN and +infinity poison their own row of softmax and log_softmax only") {
   for (const std::size_t cols : std::initializer_list<std::size_t>{3, 17, 700}) {
     for (const double poison : {not_a_number, infinite}) {

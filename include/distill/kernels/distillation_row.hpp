@@ -46,9 +46,10 @@ L bregman_quotient(L d) {
   return sum;
 }
 
-/// A term of factor 0 is absent, even where it is infinite.
+/// A term of factor 0 is absent, even where it is infinite; NaN stays, as it does in the gradient.
 inline double weighted(const RowFactors& factors, double kl, double ce) {
-  return (factors.soft == 0 ? 0 : factors.soft * kl) + (factors.hard == 0 ? 0 : factors.hard * ce);
+  const auto term = [](double factor, double x) { return factor == 0 && std::isinf(x) ? 0 : factor * x; };
+  return term(factors.soft, kl) + term(factors.hard, ce);
 }
 
 /// d = log p - log q from t - s and the rounding error of that, so that nearly equal logits keep their digits. `shift` is
