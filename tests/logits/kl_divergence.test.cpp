@@ -167,3 +167,21 @@ TEST_CASE("KlDivergence: the gradient is that of the value") {
     }
   }
 }
+
+TEST_CASE_TEMPLATE("KlDivergence: with the teacher's entropy, too, it is never below 0", Scalar, float, double) {
+  for (const std::size_t cols : std::initializer_list<std::size_t>{2, 3, 41, 1271}) {
+    for (const double margin : {30.0, 60.0, 200.0, 1000.0}) {
+      for (const double temperature : {0.5, 1.0, 3.0, 4.0}) {
+        support::Matrix<Scalar> scores(1, cols);
+        scores.fill(-temperature * margin);
+        for (const double top : {0.0, 0.7, 2.3}) {
+          scores.set(0, cols - 1, top);
+          KlDivergence kl;
+          kl.temperature = temperature;
+          kl.subtract_teacher_entropy = false;
+          CHECK(kl(scores.view(), scores.view()) >= 0);
+        }
+      }
+    }
+  }
+}

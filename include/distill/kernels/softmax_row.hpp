@@ -51,7 +51,7 @@ double entropy_row(const Stored* x, std::size_t n, double temperature) {
       const L power = exp2(e);
       return select(zero < power, power * ((offset - e.whole) + (rest - e.fraction)), zero);
     });
-    return ln_2 * sum / stream.sum;
+    return (std::max)(0.0, ln_2 * sum / stream.sum);
   }
   const ExactSoftmax<Stored> p(x, n, temperature);
   long double sum = 0;
