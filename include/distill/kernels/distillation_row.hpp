@@ -1,7 +1,7 @@
 // One row of KL(teacher || student) at a temperature, with or without a cross-entropy term at temperature 1.
 //
 //   sweep 1  reads student and teacher once: sums of exponentials and sum of p-weighted log-ratios; exponentials kept.
-//            Where a chunk has infinities or outgrows its offsets, number by number from there on
+//            From the first chunk on that has infinities or outgrows its offsets, by lanes that look at each number
 //   sweep 2  writes the gradient from the kept exponentials; for Precision::high it also sums the value, from terms
 //            that are never negative
 #pragma once
@@ -384,7 +384,7 @@ class DistillationRow {
   std::size_t label_;
   int hard_power_;  // of e^(z/T) that e^z is; 0: it is computed by itself
   ExpStream<L> student_, teacher_, hard_;
-  bool is_plain_ = true;  // so far no chunk was to be looked at number by number
+  bool is_plain_ = true;  // so far no chunk had infinities or outgrew its offsets
   double shift_ = 0;      // what log-ratios are taken relative to: at first, teacher's offset - student's offset
   L student_max_, teacher_max_;
   KeptRow<L> kept_[streams];
