@@ -198,3 +198,25 @@ TEST_CASE_TEMPLATE("a log-ratio beyond float's range is finite in Precision::hig
     CHECK(worst(std::vector<float>(student.view().data, student.view().data + n), kl.gradient, 0.5L) <= 1e-6);
   }
 }
+
+TEST_CASE_TEMPLATE("scores in range at T = 2 and out of it at T = 1, where the labels' term is", Arch,
+                   DISTILL_TEST_ARCHITECTURES) {
+  using L = Lanes<float, Arch>;
+  const double top = 1.4 * distill::kernels::ln_2 * distill::kernels::max_offset<L>;
+  for (const std::size_t n : {2, 300}) {
+    for (const std::size_t where : {std::size_t{1}, n - 1}) {
+      support::Matrix<float> student(1, n), teacher(1, n);
+      student.set(0, where, top);
+      teacher.set(0, where, top);
+      const reference::Result ce = reference::cross_entropy(student.row(0), 0);
+      std::vector<float> grad(n);
+      CAPTURE(n);
+      CAPTURE(where);
+      distill::kernels::DistillationRow<Precision::standard, true, L, float, float> row(student.view().data,
+                                                                                        teacher.view().data, n, 2, 0);
+      const double loss = row({0.0, 1.0}, 1, grad.data(), false);
+      CHECK(std::abs(loss - static_cast<double>(ce.loss)) <= 1e-6 * static_cast<double>(ce.loss));
+      CHECK(worst(grad, ce.gradient) <= 1e-6);
+    }
+  }
+}

@@ -156,7 +156,7 @@ class DistillationRow {
     }
     const T student_top = reduce_max_number(beside_largest);
     const auto start_at = [this](ExpStream<L>& stream, T top, const auto* x) {
-      return stream.start(&top, 1) || stream.start(x, n_);  // the latter where the top is masked out
+      return stream.start(&top, 1) || (top < 0 && stream.start(x, n_));  // the latter where the top is masked out
     };
     if (!start_at(teacher_, teacher_top, x_teacher_) || !start_at(student_, student_top, x_student_)) return false;
     if (has_label && !start_at(hard_, student_top, x_student_)) return false;

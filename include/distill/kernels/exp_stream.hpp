@@ -97,7 +97,7 @@ struct CompensatedSum {
   }
 };
 
-/// x * 2^-powers for an integer powers >= 0; 0 where that is below the normal numbers' range
+/// x * 2^-powers for an integer powers > -1023; 0 where that is below the normal numbers' range
 inline double lowered(double x, double powers) {
   if (powers > 1022) return 0;
   return x * detail::bit_cast<double>(static_cast<std::int64_t>(1023 - static_cast<int>(powers)) << 52);
