@@ -14,6 +14,7 @@
 #include <distill/core/options.hpp>
 #include <distill/core/scalar.hpp>
 #include <distill/core/version.hpp>
+#include <distill/kernels/distillation_terms.hpp>
 #include <distill/kernels/exact_row.hpp>
 #include <distill/kernels/exp_stream.hpp>
 #include <distill/kernels/hard_label.hpp>
@@ -22,64 +23,6 @@
 namespace distill {
 inline namespace DISTILL_ABI {
 namespace kernels {
-
-/// Above this temperature the factor T^2 would amplify the rounding of Precision::standard too much.
-inline bool needs_high_precision(Precision precision, double temperature) {
-  return precision == Precision::high || temperature > 32;
-}
-
-/// What a row contributes: soft * KL + hard * CE; the gradient is times these factors, too.
-struct RowFactors {
-  double soft;
-  double hard = 0;
-};
-
-/// (exp(-d) - 1 + d) / d^2 for |d| <= 2
-template <class L>
-L bregman_quotient(L d) {
-  L sum(static_cast<typename L::Scalar>(-2.5569959132441665e-08));
-  for (const double coefficient :
-       {2.967222864385827e-07, -2.7599766274859566e-06, 2.4728874921122328e-05, -0.000198391387593977,
-        0.001388989283148517, -0.008333361242228086, 0.04166661906809512, -0.16666665775765507, 0.5000000035018856}) {
-    sum = fma(sum, d, L(static_cast<typename L::Scalar>(coefficient)));
-  }
-  return sum;
-}
-
-/// A term of factor 0 is absent, even where it is infinite; NaN stays, as it does in the gradient.
-inline double weighted(const RowFactors& factors, double kl, double ce) {
-  const auto term = [](double factor, double x) { return factor == 0 && std::isinf(x) ? 0 : factor * x; };
-  return term(factors.soft, kl) + term(factors.hard, ce);
-}
-
-/// d = log p - log q from t - s and the rounding error of that, so that nearly equal logits keep their digits. `shift` is
-/// temperature times the difference of the sums' logarithms.
-template <class L>
-struct LogRatio {
-  L shift_high, shift_low, inverse_temperature;
-
-  L operator()(L s, L t) const {
-    using T = typename L::Scalar;
-    const L u = t - s, v = u - t, error = (t - (u - v)) - (s + v);
-    const L u_error = select(u < L(infinity<T>), error, L(T(0)));  // -infinity masks a class of the student's
-    return ((u - shift_high) + (u_error - shift_low)) * inverse_temperature;
-  }
-};
-
-/// A class's share of the KL divergence that is never negative, p (exp(-d) - 1 + d), and q - p; from p, q and d.
-template <class L>
-struct NonnegativeTerm {
-  L value, q_minus_p;
-
-  NonnegativeTerm(L p, L q, L d) {
-    using T = typename L::Scalar;
-    // where p is 0, d may be infinite or NaN; any that is not small gives q, then
-    const L ratio = select(p <= L(T(0)), L(T(3)), d), squared = ratio * ratio, difference = q - p;
-    const L bregman = squared * bregman_quotient(ratio);
-    value = select(squared < L(T(4)), p * bregman, fma(p, ratio, difference));
-    q_minus_p = select(squared < L(T(0.25)), p * (bregman - ratio), difference);
-  }
-};
 
 /// Whether e^z is computed as the T-th power of e^(z/T): to 2.5 ULP at most.
 inline bool is_power_of_soft(double temperature) {
@@ -212,8 +155,11 @@ class DistillationRow {
     const L square_scale(hard_power == 2 ? static_cast<T>(lowered(1, hard_.offset - 2 * student_.offset)) : T(0));
     const T nothing = has_label ? (std::min)(student_.nothing(), hard_.nothing()) : student_.nothing();
     const auto power_of = [&](const Exponent<L>& e) {
-      if constexpr (is_plain) return finite_exp2(e);
-      if constexpr (!is_plain) return exp2(e);
+      if constexpr (is_plain) {
+        return finite_exp2(e);
+      } else {
+        return exp2(e);
+      }
     };
     for (std::size_t first = begin; first < end; first += group_size<L>) {
       L student_group(T(0)), teacher_group(T(0)), weighted_group(T(0)), hard_group(T(0));
