@@ -2,7 +2,7 @@
 #pragma once
 
 #include <cstddef>
-#include <limits>
+#include <type_traits>
 
 #include <distill/core/version.hpp>
 #include <distill/kernels/exp_stream.hpp>
@@ -13,6 +13,84 @@
 namespace distill {
 inline namespace DISTILL_ABI {
 namespace kernels {
+
+namespace shim {
+
+// What turns floats into doubles in the registers: lanes of 16 and of 32 bytes.
+#if !defined(DISTILL_NO_SIMD) && defined(__SSE2__)
+template <class L>
+inline constexpr bool widens_natively = std::is_same_v<typename L::Scalar, float> &&
+                                        (sizeof(L) == 16 || is_avx_float<L>);
+
+template <class L, class D>
+void widen(L x, D& first, D& second) {
+#if defined(__AVX__)
+  if constexpr (sizeof(L) == 32) {
+    first = typename D::Batch(_mm256_cvtps_pd(_mm256_castps256_ps128(x.value)));
+    second = typename D::Batch(_mm256_cvtps_pd(_mm256_extractf128_ps(x.value, 1)));
+  } else
+#endif
+  {
+    first = typename D::Batch(_mm_cvtps_pd(x.value));
+    second = typename D::Batch(_mm_cvtps_pd(_mm_movehl_ps(x.value, x.value)));
+  }
+}
+template <class L, class D>
+L narrow(D first, D second) {
+#if defined(__AVX__)
+  if constexpr (sizeof(L) == 32) {
+    const __m256 low = _mm256_castps128_ps256(_mm256_cvtpd_ps(first.value));
+    return typename L::Batch(_mm256_insertf128_ps(low, _mm256_cvtpd_ps(second.value), 1));
+  } else
+#endif
+  {
+    return typename L::Batch(_mm_movelh_ps(_mm_cvtpd_ps(first.value), _mm_cvtpd_ps(second.value)));
+  }
+}
+#else
+template <class L>
+inline constexpr bool widens_natively = false;
+template <class L, class D>
+void widen(L, D&, D&) = delete;
+template <class L, class D>
+L narrow(D, D) = delete;
+#endif
+
+}  // namespace shim
+
+/// The numbers in L's lanes as double, in two vectors where one has not as many lanes (else the second is the first).
+template <class L, class D>
+[[gnu::always_inline]] inline void widen(L x, D& first, D& second) {
+  if constexpr (std::is_same_v<L, D>) {
+    first = second = x;
+  } else if constexpr (shim::widens_natively<L>) {
+    shim::widen(x, first, second);
+  } else {
+    alignas(64) typename L::Scalar numbers[L::width];
+    alignas(64) double wide[L::width];
+    store(x, numbers);
+    for (std::size_t i = 0; i < L::width; ++i) wide[i] = static_cast<double>(numbers[i]);
+    first = load<D>(wide);
+    second = load<D>(wide + (L::width - D::width));
+  }
+}
+/// The other way round: each number is rounded.
+template <class L, class D>
+[[gnu::always_inline]] inline L narrow(D first, D second) {
+  if constexpr (std::is_same_v<L, D>) {
+    return first;
+  } else if constexpr (shim::widens_natively<L>) {
+    return shim::narrow<L>(first, second);
+  } else {
+    using T = typename L::Scalar;
+    alignas(64) double wide[L::width];
+    alignas(64) T numbers[L::width];
+    store(first, wide);
+    store(second, wide + (L::width - D::width));
+    for (std::size_t i = 0; i < L::width; ++i) numbers[i] = static_cast<T>(wide[i]);
+    return load<L>(numbers);
+  }
+}
 
 template <class L>
 struct LaneDoubles {
@@ -67,11 +145,11 @@ struct LaneDoubles {
     result.second = has_second ? log(a.second) : result.first;
     return result;
   }
-  /// log(1 + x) for x >= 0, with the digits that 1 + x loses
   friend LaneDoubles log1p(const LaneDoubles& a) {
-    const LaneDoubles u = 1.0 + a, rest = u - 1.0, quotient = a / rest;
-    return of_each([](D r, D x, D log_of_u, D q) { return select(r <= D(0), x, log_of_u * q); }, rest, a, log(u),
-                   quotient);
+    LaneDoubles result;
+    result.first = log1p(a.first);
+    result.second = has_second ? log1p(a.second) : result.first;
+    return result;
   }
 };
 

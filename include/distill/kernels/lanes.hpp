@@ -362,46 +362,6 @@ template <class L>
 }
 #endif
 
-// What turns floats into doubles in the registers: lanes of 16 and of 32 bytes.
-#if !defined(DISTILL_NO_SIMD) && defined(__SSE2__)
-template <class L>
-inline constexpr bool widens_natively = std::is_same_v<typename L::Scalar, float> &&
-                                        (sizeof(L) == 16 || is_avx_float<L>);
-
-template <class L, class D>
-void widen(L x, D& first, D& second) {
-#if defined(__AVX__)
-  if constexpr (sizeof(L) == 32) {
-    first = typename D::Batch(_mm256_cvtps_pd(_mm256_castps256_ps128(x.value)));
-    second = typename D::Batch(_mm256_cvtps_pd(_mm256_extractf128_ps(x.value, 1)));
-  } else
-#endif
-  {
-    first = typename D::Batch(_mm_cvtps_pd(x.value));
-    second = typename D::Batch(_mm_cvtps_pd(_mm_movehl_ps(x.value, x.value)));
-  }
-}
-template <class L, class D>
-L narrow(D first, D second) {
-#if defined(__AVX__)
-  if constexpr (sizeof(L) == 32) {
-    const __m256 low = _mm256_castps128_ps256(_mm256_cvtpd_ps(first.value));
-    return typename L::Batch(_mm256_insertf128_ps(low, _mm256_cvtpd_ps(second.value), 1));
-  } else
-#endif
-  {
-    return typename L::Batch(_mm_movelh_ps(_mm_cvtpd_ps(first.value), _mm_cvtpd_ps(second.value)));
-  }
-}
-#else
-template <class L>
-inline constexpr bool widens_natively = false;
-template <class L, class D>
-void widen(L, D&, D&) = delete;
-template <class L, class D>
-L narrow(D, D) = delete;
-#endif
-
 }  // namespace shim
 
 template <class L>

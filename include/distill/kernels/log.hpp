@@ -76,9 +76,14 @@ inline double scalar_log(double x) {
 }
 
 /// log(1 + x) for x >= 0, with the digits that 1 + x loses
+template <class T, class Arch>
+[[gnu::always_inline]] inline Lanes<T, Arch> log1p(Lanes<T, Arch> x) {
+  using L = Lanes<T, Arch>;
+  const L u = L(T(1)) + x, rest = u - L(T(1));
+  return select(rest <= L(T(0)), x, log(u) * (x / rest));
+}
 inline double scalar_log1p(double x) {
-  const double u = 1 + x;
-  return u == 1 ? x : scalar_log(u) * (x / (u - 1));
+  return log1p(Lanes<double, ScalarArch>(x)).value;
 }
 
 /// 2^x, 0 below the normal numbers, +infinity above 1023

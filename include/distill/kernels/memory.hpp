@@ -300,40 +300,6 @@ template <class L>
   }
 }
 
-/// The numbers in L's lanes as double, in two vectors where one has not as many lanes (else the second is the first).
-template <class L, class D>
-[[gnu::always_inline]] inline void widen(L x, D& first, D& second) {
-  if constexpr (std::is_same_v<L, D>) {
-    first = second = x;
-  } else if constexpr (shim::widens_natively<L>) {
-    shim::widen(x, first, second);
-  } else {
-    alignas(64) typename L::Scalar numbers[L::width];
-    alignas(64) double wide[L::width];
-    store(x, numbers);
-    for (std::size_t i = 0; i < L::width; ++i) wide[i] = static_cast<double>(numbers[i]);
-    first = load<D>(wide);
-    second = load<D>(wide + (L::width - D::width));
-  }
-}
-/// The other way round: each number is rounded.
-template <class L, class D>
-[[gnu::always_inline]] inline L narrow(D first, D second) {
-  if constexpr (std::is_same_v<L, D>) {
-    return first;
-  } else if constexpr (shim::widens_natively<L>) {
-    return shim::narrow<L>(first, second);
-  } else {
-    using T = typename L::Scalar;
-    alignas(64) double wide[L::width];
-    alignas(64) T numbers[L::width];
-    store(first, wide);
-    store(second, wide + (L::width - D::width));
-    for (std::size_t i = 0; i < L::width; ++i) numbers[i] = static_cast<T>(wide[i]);
-    return load<L>(numbers);
-  }
-}
-
 /// x with another value in one lane.
 template <class T, class Arch>
 Lanes<T, Arch> with_lane(Lanes<T, Arch> x, std::size_t lane, T value) {
