@@ -46,6 +46,10 @@ struct FloatLayout<double> {
   static constexpr double max_offset_without_fma = 1 << 25;
 };
 
+/// So large that a number of T that it is added to keeps no fraction
+template <class T>
+inline constexpr double no_fraction = 1.5 * static_cast<double>(std::int64_t{1} << FloatLayout<T>::mantissa_bits);
+
 /// How large |x*c| and |offset| may be: 2^20 (double: 2^48) with FMA, 2^12 (2^25) without.
 template <class L>
 inline constexpr double max_offset =
@@ -72,10 +76,7 @@ struct ExpScale {
   }
 
   /// `offset` is an integer of magnitude at most max_offset<L>.
-  void set_offset(double offset) {
-    constexpr double no_fraction = 1.5 * static_cast<double>(std::int64_t{1} << Layout::mantissa_bits);
-    anchor = static_cast<T>(no_fraction + Layout::bias - offset);
-  }
+  void set_offset(double offset) { anchor = static_cast<T>(no_fraction<T> + Layout::bias - offset); }
 };
 
 /// x*c = whole + fraction, to about twice the precision of T.
@@ -134,8 +135,7 @@ template <class L>
 
 /// Up to here the exponent field in the low bits of `shifted` is 0 or has wrapped around.
 template <class L>
-inline constexpr auto lowest_shifted = static_cast<typename L::Scalar>(
-    1.5 * static_cast<double>(std::int64_t{1} << FloatLayout<typename L::Scalar>::mantissa_bits));
+inline constexpr auto lowest_shifted = static_cast<typename L::Scalar>(no_fraction<typename L::Scalar>);
 
 /// Whether 2^(x*c - offset) is 0; false for NaN, which goes on.
 template <class L>

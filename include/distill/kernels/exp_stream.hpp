@@ -161,7 +161,7 @@ struct ExpStream {
 
   /// Whether no exponential in this sum can be beyond the headroom; false for NaN.
   static bool is_plain(const CompensatedSum<L>& sum_so_far) {
-    return all_lanes(sum_so_far.sum <= L(static_cast<T>(0x1p40)));
+    return all_lanes(sum_so_far.sum <= L(static_cast<T>(lowered(1, -headroom))));
   }
   bool fits(L largest) const { return !any_lane(L(limit) < largest); }
 
