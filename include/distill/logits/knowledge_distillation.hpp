@@ -30,7 +30,8 @@ inline namespace DISTILL_ABI {
 /// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
 ///             exactly the student's memory. The teacher is a constant
 /// Gradient    weight * w_i / divisor * (alpha T (q_ij - p_ij) + (1 - alpha) (softmax(student_i)_j - [j = label_i]))
-/// Infinities  as KlDivergence and CrossEntropy; a term of factor 0 counts as 0 even where it is infinite
+/// Infinities  as KlDivergence and CrossEntropy; a term of factor 0 counts as 0 even where it is infinite, but
+///             NaN or +infinity in student or teacher makes the row NaN at any alpha
 /// Throws      std::invalid_argument on a label or parameter out of range, shapes that differ, 0 columns, null, a
 ///             stride below cols, memory that overlaps, a row weight that is negative or not finite; before anything is
 ///             written
