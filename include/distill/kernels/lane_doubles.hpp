@@ -139,7 +139,7 @@ struct LaneDoubles {
   friend LaneDoubles larger(const LaneDoubles& a, const LaneDoubles& b) {
     return of_each([](D x, D y) { return larger(x, y); }, a, b);
   }
-  friend LaneDoubles log(const LaneDoubles& a) {
+  [[gnu::always_inline]] friend LaneDoubles log(const LaneDoubles& a) {
     LaneDoubles result;
     result.first = log(a.first);
     result.second = has_second ? log(a.second) : result.first;
