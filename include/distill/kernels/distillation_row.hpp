@@ -164,9 +164,8 @@ class DistillationRow {
     for (std::size_t first = begin; first < end; first += group_size<L>) {
       L student_group(T(0)), teacher_group(T(0)), weighted_group(T(0)), hard_group(T(0));
       const std::size_t last = (std::min)(end, first + group_size<L>);
-      prefetch(x_student + first + fetched_ahead, group_size<L>);
-      prefetch(x_teacher + first + fetched_ahead, group_size<L>);
-      if (grad) prefetch(grad + first, group_size<L>);
+      prefetch(group_size<L>, x_student + first + fetched_ahead, x_teacher + first + fetched_ahead);
+      if (grad) prefetch(group_size<L>, grad + first);
       for (std::size_t i = first; i < last; i += L::width) {
         const L s = load_up_to<L>(x_student + i, n - i, nothing);
         const L t = load_up_to<L>(x_teacher + i, n - i, nothing);

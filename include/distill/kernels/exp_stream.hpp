@@ -215,8 +215,8 @@ bool sum_chunk(ExpStream<L>& stream, const Stored* x, std::size_t n, std::size_t
   const ExpScale<L> scale = stream.scale;  // copies, as stores might change them in the compiler's eyes
   const T nothing = stream.nothing();
   for (std::size_t first = begin; first < end; first += group_size<L>) {
-    prefetch(x + first + fetched_ahead, group_size<L>);
-    if (written) prefetch(written + first, group_size<L>);
+    prefetch(group_size<L>, x + first + fetched_ahead);
+    if (written) prefetch(group_size<L>, written + first);
     L group(T(0));
     for (std::size_t i = first; i < (std::min)(end, first + group_size<L>); i += L::width) {
       L value = load_up_to<L>(x + i, n - i, nothing);

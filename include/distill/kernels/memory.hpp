@@ -2,6 +2,7 @@
 // instruction set can.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <limits>
 #include <type_traits>
@@ -189,12 +190,13 @@ inline constexpr bool converts_natively = converts_two_bytes<L> && (detail::form
 template <class L>
 inline constexpr std::size_t chunk_size = 32 * L::width;
 
-/// Asks for the cache lines of `count` elements from p on, which need not exist.
-template <class Stored>
-void prefetch([[maybe_unused]] const Stored* p, [[maybe_unused]] std::size_t count) {
+/// Asks for the cache lines of `count` elements from each p on, which need not exist. Inlined by force, and whoever does
+/// nothing else must be, too: gcc leaves out the call of a function that only prefetches.
+template <class... Stored>
+[[gnu::always_inline]] inline void prefetch([[maybe_unused]] std::size_t count, [[maybe_unused]] const Stored*... p) {
 #if defined(__GNUC__)
-  const char* const bytes = reinterpret_cast<const char*>(p);
-  for (std::size_t b = 0; b < count * sizeof(Stored); b += 64) __builtin_prefetch(bytes + b);
+  constexpr std::size_t of_one_line = 64 / (std::max)({sizeof(Stored)...});
+  for (std::size_t i = 0; i < count; i += of_one_line) (__builtin_prefetch(p + i), ...);
 #endif
 }
 

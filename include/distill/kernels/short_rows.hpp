@@ -305,6 +305,10 @@ double reduce_short_rows(const Loss& loss, const detail::TeacherCall<S, T, G>& c
                          const RowFactors& factors, const RowOptions& options) {
   const std::size_t n = call.student.cols;
   const MatrixView<const T>& teacher = call.teachers[0].scores.matrix;
+  const MatrixView<G>& grad = call.grad.view;
+  const bool are_dense =
+      call.student.row_stride == n && teacher.row_stride == n && (!grad.data || grad.row_stride == n);
+  const std::size_t rows_at_once = are_dense ? L::width : 1;
   return reduce_groups<L::width>(
       {call.student.rows, n, n}, call.grad, options, loss.reduction, loss.weight,
       [&](std::size_t i) { return labels.is_ignored(i); },
@@ -322,6 +326,16 @@ double reduce_short_rows(const Loss& loss, const detail::TeacherCall<S, T, G>& c
         for (std::size_t r = count; r < L::width; ++r) {
           fill(r, count - 1);
           group.grad[r] = nullptr;
+        }
+        // the next group's scores, and this one's gradient, which is written last
+        for (std::size_t i = rows[0]; i < rows[0] + L::width; i += rows_at_once) {
+          const S* const student_row = call.student.row(i + L::width);
+          const T* const teacher_row = teacher.row(i + L::width);
+          if (grad.data) {
+            prefetch(rows_at_once * n, student_row, teacher_row, grad.row(i));
+          } else {
+            prefetch(rows_at_once * n, student_row, teacher_row);
+          }
         }
         ShortRows<precision, has_label, L, S, T>(n, loss.temperature)(group, factors, call.grad.accumulate, losses);
       });
