@@ -107,18 +107,21 @@ Worst measure(const Formula& formula) {
   std::normal_distribution<float> normal;
   std::vector<std::pair<std::size_t, int>> shapes = {{2, 50}, {10, 50}, {1000, 5}};
   if (!reference::is_slow) shapes.push_back({32000, 1});
-  enum class Student { random, near, equal, wide };
-  for (const Student kind : {Student::random, Student::near, Student::equal, Student::wide}) {
+  enum class Student { random, near, equal, wide, constant };  // as in accuracy.test.cpp
+  for (const Student kind : {Student::random, Student::near, Student::equal, Student::wide, Student::constant}) {
     for (const double temperature : {0.5, 1.0, 4.0, 30.0, 100.0}) {
       for (const auto& [cols, rows] : shapes) {
         for (int row = 0; row < rows; ++row) {
           std::vector<float> student(cols), teacher(cols), grad(cols);
           reference::Row s_row, t_row;
+          const bool is_constant = kind == Student::constant;
+          const float of_all = is_constant ? 4 * normal(engine) : 0;
           for (std::size_t i = 0; i < cols; ++i) {
-            teacher[i] = 4 * normal(engine);
+            teacher[i] = is_constant && row % 2 == 0 ? of_all - 1 : 4 * normal(engine);
             const float noise = normal(engine);
             student[i] = kind == Student::random ? 4 * noise
                          : kind == Student::wide ? 40 * noise
+                         : is_constant           ? of_all
                          : kind == Student::near ? teacher[i] + static_cast<float>(0.0015 * temperature) * noise
                                                  : teacher[i];
             s_row.push_back(student[i]);
@@ -154,7 +157,7 @@ Worst measure(const Formula& formula) {
             const double e = std::abs(static_cast<double>(grad[i] - (slope[i] - q * mean)));
             if (has_gradient && terms >= 1e-36) raise(worst.gradient, e / (eps * terms));
             sum += static_cast<double>(grad[i]);
-            size = std::max(size, terms);
+            size += static_cast<double>(std::abs(slope[i]));
           }
           raise(worst.sum, std::abs(sum) / std::max(1.0, size));
         }

@@ -19,6 +19,7 @@
 #include <distill/kernels/exp_stream.hpp>
 #include <distill/kernels/hard_label.hpp>
 #include <distill/kernels/log.hpp>
+#include <distill/kernels/sum_row.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {
@@ -272,7 +273,7 @@ class DistillationRow {
       const Normaliser<L> hard_unit =
           has_label ? hard_.normaliser(hard, kept_[streams - 1].offsets[chunk]) : Normaliser<L>(0);
       const L soft_factor(static_cast<T>(soft));
-      L kl_sum(T(0));
+      ChunkSum<L> kl_sum;
       for (std::size_t i = begin; i < end; i += L::width) {
         const L s_power = load<L>(student_kept.values + i);
         const L t_power = load<L>(teacher_kept.values + i);
@@ -281,7 +282,7 @@ class DistillationRow {
           const L s = load_up_to<L>(x_student + i, n - i, -infinity<T>);
           const L t = load_up_to<L>(x_teacher + i, n - i, -infinity<T>);
           const NonnegativeTerm<L> term(teacher_unit(t_power), student_unit(s_power), log_ratio(s, t));
-          kl_sum = kl_sum + term.value;
+          kl_sum.add(term.value, i - begin);
           difference = soft_factor * term.q_minus_p;
         } else {
           difference = student_unit(s_power) - teacher_unit(t_power);
@@ -293,7 +294,7 @@ class DistillationRow {
         }
         if (grad) put(difference, grad + i, n - i, accumulate);
       }
-      if constexpr (sums_nonnegative_terms) kl += static_cast<double>(reduce_add(kl_sum));
+      if constexpr (sums_nonnegative_terms) kl += kl_sum.total();
     }
     return kl;
   }

@@ -17,6 +17,7 @@
 #include <distill/kernels/exact_row.hpp>
 #include <distill/kernels/exp_stream.hpp>
 #include <distill/kernels/hard_label.hpp>
+#include <distill/kernels/sum_row.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {
@@ -129,7 +130,7 @@ class DivergenceRow {
       const Normaliser<L> student_unit = student_.normaliser(1, student_kept.offsets[chunk]);
       const Normaliser<L> teacher_unit = teacher.normaliser(1, teacher_kept.offsets[chunk]);
       const std::size_t end = (std::min)(n, begin + chunk_size<L>);
-      L chunk_value(T(0)), chunk_slope(T(0));
+      ChunkSum<L> chunk_value, chunk_slope;
       for (std::size_t i = begin; i < end; i += L::width) {
         L s = load_up_to<L>(x + i, n - i, -infinity<T>);
         L t = load_up_to<L>(x_teacher + i, n - i, -infinity<T>);
@@ -156,12 +157,12 @@ class DivergenceRow {
         } else {
           result.slope = factor * result.slope;
         }
-        chunk_value = chunk_value + result.value;
-        chunk_slope = chunk_slope + result.slope;
+        chunk_value.add(result.value, i - begin);
+        chunk_slope.add(result.slope, i - begin);
         store(result.slope, slope + i);
       }
-      value += static_cast<double>(reduce_add(chunk_value));
-      slope_sum += static_cast<double>(reduce_add(chunk_slope));
+      value += chunk_value.total();
+      slope_sum += chunk_slope.total();
     }
     value_ += weight * (value < 0 ? 0 : value);
     slope_sum_ = slope_sum;  // of all teachers so far

@@ -61,10 +61,6 @@ inline bool is_ordinary_temperature(double temperature) {
 /// Elements from where a sweep reads to what it asks memory for: a latency ahead, in the next row where this one ends.
 inline constexpr std::size_t fetched_ahead = 512;
 
-/// Elements that are added up plainly, before their sum joins one that carries its rounding errors along.
-template <class L>
-inline constexpr std::size_t group_size = 4 * L::width;
-
 /// A sum in lanes that carries its rounding errors along (Kahan): as good as a sum in twice the precision.
 template <class L>
 struct CompensatedSum {

@@ -190,6 +190,10 @@ inline constexpr bool converts_natively = converts_two_bytes<L> && (detail::form
 template <class L>
 inline constexpr std::size_t chunk_size = 32 * L::width;
 
+/// Elements of a chunk that are added up plainly, before their sum joins a larger one.
+template <class L>
+inline constexpr std::size_t group_size = 4 * L::width;
+
 /// Asks for the cache lines of `count` elements from each p on, which need not exist. Inlined by force, and whoever does
 /// nothing else must be, too: gcc leaves out the call of a function that only prefetches.
 template <class... Stored>

@@ -18,14 +18,31 @@ namespace kernels {
 template <class L>
 using total_t = std::conditional_t<std::is_same_v<typename L::Scalar, long double>, long double, double>;
 
+/// The sum of a chunk's vectors, each at its place in the chunk. In groups, as the roundings of 32 equal terms would add up.
+template <class L>
+class ChunkSum {
+ public:
+  [[gnu::always_inline]] void add(L term, std::size_t place) {
+    group_ = group_ + term;
+    if (place % group_size<L> == group_size<L> - L::width) {
+      sum_ = sum_ + group_;
+      group_ = L(typename L::Scalar(0));
+    }
+  }
+  total_t<L> total() const { return static_cast<total_t<L>>(reduce_add(sum_ + group_)); }
+
+ private:
+  L sum_ = L(typename L::Scalar(0)), group_ = L(typename L::Scalar(0));
+};
+
 /// The sum of term(i) over the vectors of a row of n, i their first elements.
 template <class L, class Term>
 total_t<L> sum_row(std::size_t n, const Term& term) {
   total_t<L> total = 0;
   for (std::size_t begin = 0; begin < n; begin += chunk_size<L>) {
-    L sum(typename L::Scalar(0));
-    for (std::size_t i = begin; i < (std::min)(n, begin + chunk_size<L>); i += L::width) sum = sum + term(i);
-    total += static_cast<total_t<L>>(reduce_add(sum));
+    ChunkSum<L> sum;
+    for (std::size_t i = begin; i < (std::min)(n, begin + chunk_size<L>); i += L::width) sum.add(term(i), i - begin);
+    total += sum.total();
   }
   return total;
 }
@@ -35,13 +52,12 @@ template <class L, std::size_t N, class Term>
 std::array<total_t<L>, N> sum_row_of(std::size_t n, const Term& term) {
   std::array<total_t<L>, N> totals{};
   for (std::size_t begin = 0; begin < n; begin += chunk_size<L>) {
-    std::array<L, N> sums;
-    for (L& sum : sums) sum = L(typename L::Scalar(0));
+    std::array<ChunkSum<L>, N> sums;
     for (std::size_t i = begin; i < (std::min)(n, begin + chunk_size<L>); i += L::width) {
       const std::array<L, N> terms = term(i);
-      for (std::size_t k = 0; k < N; ++k) sums[k] = sums[k] + terms[k];
+      for (std::size_t k = 0; k < N; ++k) sums[k].add(terms[k], i - begin);
     }
-    for (std::size_t k = 0; k < N; ++k) totals[k] += static_cast<total_t<L>>(reduce_add(sums[k]));
+    for (std::size_t k = 0; k < N; ++k) totals[k] += sums[k].total();
   }
   return totals;
 }
