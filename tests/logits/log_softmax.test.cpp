@@ -1,6 +1,8 @@
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <distill/logits/log_softmax.hpp>
+#include <limits>
 #include <random>
 #include <utility>
 #include <vector>
@@ -16,6 +18,51 @@ TEST_CASE_TEMPLATE("log_softmax: is the reference's, for every type in and out",
   support::check_rows<Types>(
       [](const auto& x, auto out, double t, const distill::SoftmaxOptions& o) { distill::log_softmax(x, out, t, o); },
       reference::log_softmax);
+}
+
+TEST_CASE("log_softmax: all digits, whatever mass a class has, and beside masks") {
+  constexpr float infinity = std::numeric_limits<float>::infinity();
+  std::mt19937 engine(1);
+  std::normal_distribution<float> normal;
+  for (const double temperature : {1.3e-8, 0.05, 0.3, 1.0, 7.0}) {
+    for (const float shift : {0.0f, -300.0f, 5000.0f}) {
+      for (const double mass : {0.001, 0.3, 0.35, 0.4, 0.5, 0.55, 0.999999}) {
+        const std::size_t cols = 143;
+        std::vector<float> x(cols), out(cols);
+        for (float& value : x) value = static_cast<float>(temperature) * 3 * normal(engine) + shift;
+        x[7] = -infinity;
+        x[142] = -3e38f;
+        long double others = 0;
+        for (std::size_t i = 0; i < cols; ++i) others += i == 77 ? 0 : std::exp((x[i] - shift) / temperature);
+        x[77] = shift + static_cast<float>(temperature * std::log(others * mass / (1 - mass)));
+        distill::log_softmax(distill::MatrixView{x.data(), 1, cols}, distill::MatrixView{out.data(), 1, cols},
+                             temperature);
+        const reference::Row expected = reference::log_softmax(reference::Row(x.begin(), x.end()), temperature);
+        CAPTURE(temperature);
+        CAPTURE(shift);
+        CAPTURE(mass);
+        for (std::size_t i = 0; i < cols; ++i) {
+          CAPTURE(i);
+          if (expected[i] < -3e38L) {
+            CHECK(out[i] == (i == 7 || temperature < 1 ? -infinity : static_cast<float>(expected[i])));
+          } else {
+            const double error = std::abs(static_cast<double>(static_cast<long double>(out[i]) - expected[i]));
+            CHECK(error <= tolerances::log_softmax_relative * static_cast<double>(std::abs(expected[i])));
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("log_softmax: double keeps its digits far from 0") {
+  std::vector<double> x(64), out(64);
+  for (std::size_t i = 0; i < 64; ++i) x[i] = 1e10 + static_cast<double>(i % 2);
+  distill::log_softmax(distill::MatrixView{x.data(), 1, 64}, distill::MatrixView{out.data(), 1, 64});
+  const reference::Row expected = reference::log_softmax(reference::Row(x.begin(), x.end()), 1);
+  for (std::size_t i = 0; i < 64; ++i) {
+    CHECK(out[i] == doctest::Approx(static_cast<double>(expected[i])).epsilon(tolerances::double_softmax));
+  }
 }
 
 TEST_CASE("log_softmax: a class of probability nearly 1 keeps its digits") {

@@ -200,10 +200,11 @@ struct ExpStream {
 
 /// The elements of a row from begin to end of sum_exponentials. False, and nothing summed, if the offset is too low for
 /// them, of which `largest` is then the largest; or if they were taken to be plain, finite and within the headroom, and
-/// are not. Plain ones are all summed and all kept.
-template <bool is_plain, class L, class Stored, class Written>
-bool sum_chunk(ExpStream<L>& stream, const Stored* x, std::size_t n, std::size_t begin, std::size_t end,
-               std::size_t skip, typename L::Scalar* values, const Written* written, L& largest) {
+/// are not. Plain ones are all summed.
+template <bool keep, bool is_plain, class L, class Stored, class Written>
+[[gnu::always_inline]] inline bool sum_chunk(ExpStream<L>& stream, const Stored* x, std::size_t n, std::size_t begin,
+                                             std::size_t end, std::size_t skip, typename L::Scalar* values,
+                                             const Written* written, L& largest) {
   using T = typename L::Scalar;
   CompensatedSum<L> sum = stream.lanes;
   FiniteExp2<L> finite_exp2;
@@ -219,13 +220,13 @@ bool sum_chunk(ExpStream<L>& stream, const Stored* x, std::size_t n, std::size_t
       if constexpr (is_plain) {
         const L power = finite_exp2(exponent(value, scale));
         group = group + power;
-        store(power, values + i);
+        if constexpr (keep) store(power, values + i);
       } else {
         if (skip - i < L::width) value = with_lane(value, skip - i, nothing);
         largest = larger(largest, value);
         const L power = exp2(exponent(value, scale));
         group = group + power;
-        if (values) store(power, values + i);
+        if constexpr (keep) store(power, values + i);
       }
     }
     sum.add(group);
@@ -236,20 +237,25 @@ bool sum_chunk(ExpStream<L>& stream, const Stored* x, std::size_t n, std::size_t
 }
 
 /// One pass of sum_exponentials; false if the row is not ordinary.
-template <class L, class Stored, class Written>
+template <bool keep, class L, class Stored, class Written>
 bool sum_chunks(ExpStream<L>& stream, const Stored* x, std::size_t n, std::size_t skip, KeptRow<L>* kept,
                 const Written* written) {
   using T = typename L::Scalar;
-  T* const values = kept ? kept->values : nullptr;
-  bool is_plain = values && skip >= n;  // so far
+  T* const values = keep ? kept->values : nullptr;
+  bool is_plain = true;  // so far, but for the chunk with `skip`
   L largest;
   for (std::size_t begin = 0, chunk = 0; begin < n; begin += chunk_size<L>, ++chunk) {
     const std::size_t end = (std::min)(n, begin + chunk_size<L>);
-    is_plain = is_plain && sum_chunk<true>(stream, x, n, begin, end, skip, values, written, largest);
-    while (!is_plain && !sum_chunk<false>(stream, x, n, begin, end, skip, values, written, largest)) {
-      if (!stream.raise(largest)) return false;
+    const bool has_skip = skip - begin < chunk_size<L>;
+    if (is_plain && !has_skip) {
+      is_plain = sum_chunk<keep, true>(stream, x, n, begin, end, skip, values, written, largest);
     }
-    if (kept) kept->offsets[chunk] = static_cast<T>(stream.offset);
+    if (!is_plain || has_skip) {
+      while (!sum_chunk<keep, false>(stream, x, n, begin, end, skip, values, written, largest)) {
+        if (!stream.raise(largest)) return false;
+      }
+    }
+    if constexpr (keep) kept->offsets[chunk] = static_cast<T>(stream.offset);
   }
   return true;
 }
@@ -260,10 +266,14 @@ bool sum_chunks(ExpStream<L>& stream, const Stored* x, std::size_t n, std::size_
 template <class L, class Stored, class Written = Stored>
 bool sum_exponentials(ExpStream<L>& stream, const Stored* x, std::size_t n, std::size_t skip, KeptRow<L>* kept,
                       const Written* written = nullptr) {
-  if (!stream.start(x, n) || !sum_chunks(stream, x, n, skip, kept, written)) return false;
+  const auto sum_all = [&] {
+    return kept ? sum_chunks<true>(stream, x, n, skip, kept, written)
+                : sum_chunks<false>(stream, x, n, skip, kept, written);
+  };
+  if (!stream.start(x, n) || !sum_all()) return false;
   if (stream.should_restart()) {
     stream.restart();
-    if (!sum_chunks(stream, x, n, skip, kept, written)) return false;
+    if (!sum_all()) return false;
   }
   stream.finish();
   return std::isfinite(stream.sum);
