@@ -71,6 +71,27 @@ TEST_CASE("DecoupledKd: right at logits of 120 and 1e4, where a label masked by 
   }
 }
 
+TEST_CASE(
+    "DecoupledKd: the other classes keep their terms where the label is far above them, first in the row or not") {
+  for (const float margin : {90.0f, 95.0f, 100.0f, 103.0f, 120.0f}) {
+    for (const int label : {0, 40}) {
+      std::vector<float> student(64), teacher(64);
+      for (std::size_t i = 0; i < 64; ++i) {
+        student[i] = static_cast<float>(i % 5);
+        teacher[i] = static_cast<float>(i % 7) / 2;
+      }
+      student[static_cast<std::size_t>(label)] = teacher[static_cast<std::size_t>(label)] = margin;
+      const double value = DecoupledKd{.temperature = 1, .alpha = 1, .beta = 8}(
+          MatrixView{student.data(), 1, 64}, MatrixView{teacher.data(), 1, 64}, std::vector<int>{label});
+      const reference::Row s(student.begin(), student.end()), t(teacher.begin(), teacher.end());
+      const long double expected = decoupled(1, 1, 8)(s, t, static_cast<std::size_t>(label), s);
+      CAPTURE(margin);
+      CAPTURE(label);
+      CHECK(value == doctest::Approx(static_cast<double>(expected)).epsilon(1e-6));
+    }
+  }
+}
+
 TEST_CASE("DecoupledKd: with TCKD + (1 - p) NCKD it is KL") {
   const std::vector<double> student{1, -1, 2, 0.5}, teacher{0, 1, 2, -2};
   const MatrixView s{student.data(), 1, 4}, t{teacher.data(), 1, 4};

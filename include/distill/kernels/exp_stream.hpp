@@ -137,14 +137,14 @@ struct ExpStream {
 
   explicit ExpStream(double temperature) : scale(log2_e / temperature) {}
 
-  /// Chooses the offset by the first number of the row that is not masked out by -infinity, -1e9 or their like. False
-  /// if there is none or if it is too large: then the row is none for this sweep.
+  /// Chooses the offset by the first number of the row that is not left out, nor masked by -infinity, -1e9 or their like.
+  /// False if there is none or if it is too large: then the row is none for this sweep.
   template <class Stored>
-  bool start(const Stored* x, std::size_t n) {
+  bool start(const Stored* x, std::size_t n, std::size_t skip = none) {
     const T masked = static_cast<T>(-max_offset<L> / static_cast<double>(scale.c));
     for (std::size_t i = 0; i < n; ++i) {
       const T value = detail::load_scalar<T>(x + i);
-      if (!(value > masked)) continue;
+      if (i == skip || !(value > masked)) continue;
       if (!raise_offset(value)) return false;
       first_offset = offset;
       return true;
@@ -270,7 +270,7 @@ bool sum_exponentials(ExpStream<L>& stream, const Stored* x, std::size_t n, std:
     return kept ? sum_chunks<true>(stream, x, n, skip, kept, written)
                 : sum_chunks<false>(stream, x, n, skip, kept, written);
   };
-  if (!stream.start(x, n) || !sum_all()) return false;
+  if (!stream.start(x, n, skip) || !sum_all()) return false;
   if (stream.should_restart()) {
     stream.restart();
     if (!sum_all()) return false;
