@@ -258,8 +258,7 @@ class DistillationRow {
     const double soft = factors.soft * scale / temperature_;
     const double hard = factors.hard * scale;
     const double shift = log_sum_difference() * temperature_;
-    const T shift_high = static_cast<T>(shift), shift_low = static_cast<T>(shift - static_cast<double>(shift_high));
-    const LogRatio<L> log_ratio{L(shift_high), L(shift_low), L(static_cast<T>(1 / temperature_))};
+    const LogRatio<L> log_ratio{TwoParts<L>(shift), L(static_cast<T>(1 / temperature_))};
     const KeptRow<L> student_kept = kept_[0], teacher_kept = kept_[1], hard_kept = kept_[streams - 1];
     const Student* const x_student = x_student_;
     const Teacher* const x_teacher = x_teacher_;

@@ -46,13 +46,14 @@ inline double weighted(const RowFactors& factors, double kl, double ce) {
 /// temperature times the difference of the sums' logarithms.
 template <class L>
 struct LogRatio {
-  L shift_high, shift_low, inverse_temperature;
+  TwoParts<L> shift;
+  L inverse_temperature;
 
   L operator()(L s, L t) const {
     using T = typename L::Scalar;
     const L u = t - s, v = u - t, error = (t - (u - v)) - (s + v);
     const L u_error = select(u < L(infinity<T>), error, L(T(0)));  // -infinity masks a class of the student's
-    return ((u - shift_high) + (u_error - shift_low)) * inverse_temperature;
+    return ((u - shift.high) + (u_error - shift.low)) * inverse_temperature;
   }
 };
 

@@ -113,10 +113,8 @@ class DivergenceRow {
       target_slope_ += weight * target.slope.value;
     }
     // log p - log q is (t - s - shift) / temperature, in more than the precision of T
-    const double shift =
-        temperature_ * (scalar_log(teacher.sum / student_.sum) + ln_2 * (teacher.offset - student_.offset));
-    const L shift_high(static_cast<T>(shift)),
-        shift_low(static_cast<T>(shift - static_cast<double>(static_cast<T>(shift))));
+    const TwoParts<L> shift(temperature_ *
+                            (scalar_log(teacher.sum / student_.sum) + ln_2 * (teacher.offset - student_.offset)));
     const L inverse_temperature(static_cast<T>(1 / temperature_));
     const L zero(T(0)), infinite(infinity<T>), factor(static_cast<T>(weight));
     // copies, because stores to scratch memory might otherwise change them in the compiler's eyes
@@ -147,7 +145,7 @@ class DivergenceRow {
         const L u = t - s;
         const L v = u - t;
         const L u_error = (t - (u - v)) - (s + v);
-        const L d = ((u - shift_high) + (u_error - shift_low)) * inverse_temperature;
+        const L d = ((u - shift.high) + (u_error - shift.low)) * inverse_temperature;
         c.log_ratio = select(zero < c.p + c.q, select(absolute(u) < infinite, d, u), zero);
         const L difference = scaled_difference(s_power, student_unit, t_power, teacher_unit);
         c.q_minus_p = select(is_near(c), c.p * (exp_excess(zero - c.log_ratio) - c.log_ratio), difference);

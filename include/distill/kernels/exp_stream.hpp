@@ -99,16 +99,22 @@ inline double lowered(double x, double powers) {
   return x * detail::bit_cast<double>(static_cast<std::int64_t>(1023 - static_cast<int>(powers)) << 52);
 }
 
-/// A factor to more than the precision of T: rounding it would put the whole row off in one direction.
+/// A number to more than the precision of T.
 template <class L>
-struct Normaliser {
+struct TwoParts {
   L high, low;
 
-  Normaliser(L high_part, L low_part) : high(high_part), low(low_part) {}
-  explicit Normaliser(double factor)
-      : high(static_cast<typename L::Scalar>(factor)),
-        low(static_cast<typename L::Scalar>(factor - static_cast<double>(static_cast<typename L::Scalar>(factor)))) {}
-  L operator()(L x) const { return fma(x, high, x * low); }
+  TwoParts(L high_part, L low_part) : high(high_part), low(low_part) {}
+  explicit TwoParts(double x)
+      : high(static_cast<typename L::Scalar>(x)),
+        low(static_cast<typename L::Scalar>(x - static_cast<double>(static_cast<typename L::Scalar>(x)))) {}
+};
+
+/// Such a factor: rounding it would put the whole row off in one direction.
+template <class L>
+struct Normaliser : TwoParts<L> {
+  using TwoParts<L>::TwoParts;
+  L operator()(L x) const { return fma(x, this->high, x * this->low); }
 };
 
 /// a(x) - b(y) with as few roundings as can be, and exactly 0 where the two are the same
@@ -217,17 +223,16 @@ template <bool keep, bool is_plain, class L, class Stored, class Written>
     L group(T(0));
     for (std::size_t i = first; i < (std::min)(end, first + group_size<L>); i += L::width) {
       L value = load_up_to<L>(x + i, n - i, nothing);
+      L power;
       if constexpr (is_plain) {
-        const L power = finite_exp2(exponent(value, scale));
-        group = group + power;
-        if constexpr (keep) store(power, values + i);
+        power = finite_exp2(exponent(value, scale));
       } else {
         if (skip - i < L::width) value = with_lane(value, skip - i, nothing);
         largest = larger(largest, value);
-        const L power = exp2(exponent(value, scale));
-        group = group + power;
-        if constexpr (keep) store(power, values + i);
+        power = exp2(exponent(value, scale));
       }
+      group = group + power;
+      if constexpr (keep) store(power, values + i);
     }
     sum.add(group);
   }

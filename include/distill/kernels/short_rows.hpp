@@ -254,7 +254,7 @@ class ShortRows {
     const Doubles shift = (log_sums_ratio + ln_2 * offsets) * temperature_;
     const Normaliser<L> student_unit = normaliser(unit, student.sum), teacher_unit = normaliser(unit, teacher.sum);
     const Normaliser<L> hard_unit = normaliser(hard, has_label ? label.total : unit);
-    const LogRatio<L> log_ratio{shift.high(), shift.low(), L(static_cast<T>(1 / temperature_))};
+    const LogRatio<L> log_ratio{{shift.high(), shift.low()}, L(static_cast<T>(1 / temperature_))};
     const L soft_factor = soft.high();
     // copies, because stores might change them in the compiler's eyes
     T* const student_powers = student_power_;

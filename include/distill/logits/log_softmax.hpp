@@ -42,14 +42,11 @@ bool log_softmax_of_even_row(const Stored* x, std::size_t n, double temperature,
   if (!sum_exponentials(stream, x, n, none, static_cast<KeptRow<L>*>(nullptr), out)) return false;
   // No class has more than its lane. Beyond 1/e the logarithm is below 1, and the sum's error is twice as many ULP.
   if (any_lane(L(static_cast<T>(0.36 * stream.sum)) < stream.lanes.sum)) return false;
-  const double log_sum = scalar_log(stream.sum) + stream.offset * ln_2;
-  const T factor = static_cast<T>(1 / temperature), minus_log_sum = static_cast<T>(-log_sum);
-  const T factor_low = static_cast<T>(std::fma(-static_cast<double>(factor), temperature, 1) / temperature);
-  const T minus_log_sum_low = static_cast<T>(-log_sum - static_cast<double>(minus_log_sum));
+  const TwoParts<L> factor(1 / temperature), minus_log_sum(-(scalar_log(stream.sum) + stream.offset * ln_2));
   const L masked(-infinity<T>);
   for (std::size_t i = 0; i < n; i += L::width) {
     const L value = load_up_to<L>(x + i, n - i, -infinity<T>);
-    const L high = fma(value, L(factor), L(minus_log_sum)), low = fma(value, L(factor_low), L(minus_log_sum_low));
+    const L high = fma(value, factor.high, minus_log_sum.high), low = fma(value, factor.low, minus_log_sum.low);
     store_up_to(select(high <= masked, high, high + low), out + i, n - i);
   }
   return true;
@@ -97,8 +94,8 @@ void log_softmax_row(const Stored* x, std::size_t n, double temperature, Out* ou
 /// Throws      std::invalid_argument on shapes that differ, 0 columns, null, a stride below cols, overlap, a
 ///             temperature out of range; before anything is written
 /// Accuracy    float: <= 4 ULP in both precisions, also for classes whose probability is nearly 1
-/// Cost        two sweeps over logits; five where a class may have a third of the mass, in double, without FMA and in
-///             short rows; one write of out; no scratch
+/// Cost        two sweeps over logits; up to five where a class may have a third of the mass; up to four in double,
+///             without FMA and in rows of less than four vectors. One write of out; no scratch
 template <class Logits, class Out>
 void log_softmax(const Logits& logits, Out&& out, double temperature = 1, const SoftmaxOptions& options = {}) {
   detail::softmax_rows("log_softmax", as_matrix(logits), as_matrix(out), temperature, options,
