@@ -6,20 +6,20 @@
 #include <cstdint>
 #include <cstdio>
 #include <limits>
-#include <random>
 #include <string>
 #include <vector>
 
 #include <distill/distill.hpp>
 
+#include "accuracy/scores.hpp"
 #include "support/reference.hpp"
 #include "support/tolerances.hpp"
 
 namespace {
 
 using namespace distill;
-
-constexpr double eps = 0x1p-23;
+using accuracy::eps;
+using accuracy::raise;
 
 struct Softmax {
   std::vector<long double> p, log_p;
@@ -73,36 +73,18 @@ struct Worst {
   double ce_relative = 0, kd_absolute = 0, kd_gradient_eps = 0;
 };
 
-void raise(double& worst, double error) {
-  if (!(error <= worst)) worst = error;  // NaN stays
-}
-
-/// constant: all scores equal, as those of a head that begins with zeros; roundings of equal terms do not average out.
-enum class Student { random, near, equal, wide, constant };
-
 Worst measure(Precision precision) {
   Worst worst;
-  std::mt19937 random(7);
-  std::normal_distribution<float> normal;
+  accuracy::ScoreSource source;
   std::vector<std::pair<std::size_t, int>> shapes = {{2, 200},   {10, 200},  {100, 50},
                                                      {1000, 20}, {32000, 2}, {262144, 1}};
   if (reference::is_slow) shapes = {{2, 50}, {10, 50}, {100, 20}, {1000, 5}, {32000, 1}};
-  for (const Student kind : {Student::random, Student::near, Student::equal, Student::wide, Student::constant}) {
+  for (const accuracy::Student kind : accuracy::students) {
     for (const double temperature : {0.05, 0.5, 1.0, 4.0, 30.0, 100.0}) {
       for (const auto& [cols, rows] : shapes) {
         for (int row = 0; row < rows; ++row) {
-          std::vector<float> student(cols), teacher(cols), out(cols), grad(cols);
-          const bool is_constant = kind == Student::constant;
-          const float of_all = is_constant ? 4 * normal(random) : 0;
-          for (std::size_t i = 0; i < cols; ++i) {
-            teacher[i] = is_constant && row % 2 == 0 ? of_all - 1 : 4 * normal(random);
-            student[i] = kind == Student::random ? 4 * normal(random)
-                         : kind == Student::wide ? 40 * normal(random)
-                         : is_constant           ? of_all
-                         : kind == Student::near
-                             ? teacher[i] + static_cast<float>(0.0015 * temperature) * normal(random)
-                             : teacher[i];
-          }
+          const auto [student, teacher] = source.next(kind, row % 2 == 0, temperature, cols);
+          std::vector<float> out(cols), grad(cols);
           const MatrixView s{student.data(), 1, cols};
           const MatrixView t{teacher.data(), 1, cols};
           const MatrixView g{grad.data(), 1, cols};

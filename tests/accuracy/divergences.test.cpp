@@ -6,18 +6,18 @@
 #include <cstdio>
 #include <distill/distill.hpp>
 #include <functional>
-#include <random>
 #include <string>
 #include <vector>
 
+#include "accuracy/scores.hpp"
 #include "support/reference.hpp"
 #include "support/tolerances.hpp"
 
 namespace {
 
 using namespace distill;
-
-constexpr double eps = 0x1p-23;
+using accuracy::eps;
+using accuracy::raise;
 
 struct Class {
   long double p, q, log_p, log_q;
@@ -97,40 +97,21 @@ struct Worst {
   double absolute = 0, relative = 0, lowest = 0, gradient = 0, sum = 0;
 };
 
-void raise(double& worst, double error) {
-  if (!(error <= worst)) worst = error;  // NaN stays
-}
-
 Worst measure(const Formula& formula) {
   Worst worst;
-  std::mt19937 engine(7);
-  std::normal_distribution<float> normal;
+  accuracy::ScoreSource source;
   std::vector<std::pair<std::size_t, int>> shapes = {{2, 50}, {10, 50}, {1000, 5}};
   if (!reference::is_slow) shapes.push_back({32000, 1});
-  enum class Student { random, near, equal, wide, constant };  // as in accuracy.test.cpp
-  for (const Student kind : {Student::random, Student::near, Student::equal, Student::wide, Student::constant}) {
+  for (const accuracy::Student kind : accuracy::students) {
     for (const double temperature : {0.5, 1.0, 4.0, 30.0, 100.0}) {
       for (const auto& [cols, rows] : shapes) {
         for (int row = 0; row < rows; ++row) {
-          std::vector<float> student(cols), teacher(cols), grad(cols);
-          reference::Row s_row, t_row;
-          const bool is_constant = kind == Student::constant;
-          const float of_all = is_constant ? 4 * normal(engine) : 0;
-          for (std::size_t i = 0; i < cols; ++i) {
-            teacher[i] = is_constant && row % 2 == 0 ? of_all - 1 : 4 * normal(engine);
-            const float noise = normal(engine);
-            student[i] = kind == Student::random ? 4 * noise
-                         : kind == Student::wide ? 40 * noise
-                         : is_constant           ? of_all
-                         : kind == Student::near ? teacher[i] + static_cast<float>(0.0015 * temperature) * noise
-                                                 : teacher[i];
-            s_row.push_back(student[i]);
-            t_row.push_back(teacher[i]);
-          }
+          const auto [student, teacher] = source.next(kind, row % 2 == 0, temperature, cols);
+          std::vector<float> grad(cols);
           const double value =
               formula.call({student.data(), 1, cols}, {teacher.data(), 1, cols}, {grad.data(), 1, cols}, temperature);
-          const reference::Row log_p = reference::log_softmax(t_row, temperature);
-          const reference::Row log_q = reference::log_softmax(s_row, temperature);
+          const reference::Row log_p = reference::log_softmax({teacher.begin(), teacher.end()}, temperature);
+          const reference::Row log_q = reference::log_softmax({student.begin(), student.end()}, temperature);
           long double exact = 0, mean = 0;
           std::vector<long double> slope(cols);
           std::vector<Class> classes;
@@ -157,7 +138,9 @@ Worst measure(const Formula& formula) {
             const double e = std::abs(static_cast<double>(grad[i] - (slope[i] - q * mean)));
             if (has_gradient && terms >= 1e-36) raise(worst.gradient, e / (eps * terms));
             sum += static_cast<double>(grad[i]);
-            size += static_cast<double>(std::abs(slope[i]));
+            // equal terms are all rounded one way, so there the unit is their sum
+            size = kind == accuracy::Student::constant ? size + static_cast<double>(std::abs(slope[i]))
+                                                       : std::max(size, terms);
           }
           raise(worst.sum, std::abs(sum) / std::max(1.0, size));
         }
