@@ -4,8 +4,10 @@
 #include <distill/logits/decoupled_kd.hpp>
 #include <vector>
 
+#include "support/gradient_check.hpp"
 #include "support/reference_divergences.hpp"
 #include "support/score_loss.hpp"
+#include "support/tolerances.hpp"
 
 namespace {
 
@@ -75,19 +77,27 @@ TEST_CASE(
     "DecoupledKd: the other classes keep their terms where the label is far above them, first in the row or not") {
   for (const float margin : {90.0f, 95.0f, 100.0f, 103.0f, 120.0f}) {
     for (const int label : {0, 40}) {
-      std::vector<float> student(64), teacher(64);
+      std::vector<float> student(64), teacher(64), grad(64);
       for (std::size_t i = 0; i < 64; ++i) {
         student[i] = static_cast<float>(i % 5);
         teacher[i] = static_cast<float>(i % 7) / 2;
       }
       student[static_cast<std::size_t>(label)] = teacher[static_cast<std::size_t>(label)] = margin;
       const double value = DecoupledKd{.temperature = 1, .alpha = 1, .beta = 8}(
-          MatrixView{student.data(), 1, 64}, MatrixView{teacher.data(), 1, 64}, std::vector<int>{label});
+          MatrixView{student.data(), 1, 64}, MatrixView{teacher.data(), 1, 64}, std::vector<int>{label},
+          MatrixView{grad.data(), 1, 64});
       const reference::Row s(student.begin(), student.end()), t(teacher.begin(), teacher.end());
-      const long double expected = decoupled(1, 1, 8)(s, t, static_cast<std::size_t>(label), s);
+      const auto formula = [&](const reference::Row& x) {
+        return decoupled(1, 1, 8)(x, t, static_cast<std::size_t>(label), x);
+      };
       CAPTURE(margin);
       CAPTURE(label);
-      CHECK(value == doctest::Approx(static_cast<double>(expected)).epsilon(1e-6));
+      CHECK(value == doctest::Approx(static_cast<double>(formula(s))).epsilon(1e-6));
+      const reference::Row expected = support::central_differences(formula, s, tolerances::family_step);
+      for (std::size_t i = 0; i < 64; ++i) {
+        CAPTURE(i);
+        CHECK(std::abs(static_cast<double>(grad[i] - expected[i])) <= 8 * tolerances::family_gradient);
+      }
     }
   }
 }
