@@ -5,6 +5,8 @@ if(DISTILL_TORCH)
 endif()
 if(Torch_FOUND)
   add_library(distill_torch INTERFACE)
+  # for tests that call a compiler themselves
+  target_include_directories(distill_torch SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS})
   target_link_libraries(distill_torch INTERFACE ${TORCH_LIBRARIES})
   find_package(OpenMP QUIET)
   if(OpenMP_CXX_FOUND)

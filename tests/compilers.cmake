@@ -1,11 +1,18 @@
 # For tests that call compilers themselves: `compilers`, that of this build and those of the matrix, each once whatever it
 # is called; `foreign`, the flags that name other people's include directories.
-get_target_property(foreign distill::xsimd INTERFACE_INCLUDE_DIRECTORIES)
-get_target_property(eigen Eigen3::Eigen INTERFACE_INCLUDE_DIRECTORIES)
-list(APPEND foreign ${eigen})
-list(REMOVE_ITEM foreign ${CMAKE_CXX_IMPLICIT_INCLUDE_DIRECTORIES})
-list(TRANSFORM foreign PREPEND "-isystem ")
-list(JOIN foreign " " foreign)
+# include_flags(RESULT TARGETS...): the flags that name the include directories of TARGETS
+function(include_flags result)
+  set(flags)
+  foreach(target ${ARGN})
+    get_target_property(folders ${target} INTERFACE_INCLUDE_DIRECTORIES)
+    list(APPEND flags ${folders})
+  endforeach()
+  list(REMOVE_ITEM flags ${CMAKE_CXX_IMPLICIT_INCLUDE_DIRECTORIES})
+  list(TRANSFORM flags PREPEND "-isystem ")
+  list(JOIN flags " " flags)
+  set(${result} "${flags}" PARENT_SCOPE)
+endfunction()
+include_flags(foreign distill::xsimd Eigen3::Eigen)
 
 set(compilers)
 set(seen)

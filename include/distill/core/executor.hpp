@@ -38,13 +38,14 @@ class Executor {
 
   template <class F, class = std::enable_if_t<!std::is_same_v<std::decay_t<F>, Executor> &&
                                               std::is_invocable_v<F&, std::size_t, LoopBody>>>
-  Executor(F&& executor) noexcept
-      : object_(const_cast<void*>(static_cast<const void*>(std::addressof(executor)))),
-        call_([](void* object, std::size_t n, LoopBody body) {
-          (*static_cast<std::remove_reference_t<F>*>(object))(n, body);
-        }) {
+  Executor(F&& executor) noexcept {
+    // first, or the failed cast is the compiler's first error
     static_assert(!std::is_function_v<std::remove_reference_t<F>>,
                   "distill: an executor refers to an object; wrap a function in a lambda");
+    object_ = const_cast<void*>(static_cast<const void*>(std::addressof(executor)));
+    call_ = [](void* object, std::size_t n, LoopBody body) {
+      (*static_cast<std::remove_reference_t<F>*>(object))(n, body);
+    };
   }
 
   bool is_sequential() const noexcept { return call_ == nullptr; }

@@ -17,6 +17,8 @@ inline namespace DISTILL_ABI {
 /// sample n is data[n * batch_stride + t]. Where no mask is passed, all tokens count.
 template <class T>
 struct TokenMask {
+  // here, or a failed cast where it is read is the compiler's first error
+  static_assert(std::is_arithmetic_v<T>, "distill: a mask holds integers or floating-point numbers, each 0 or 1");
   const T* data = nullptr;
   Extent batch;
   Extent tokens;
@@ -46,9 +48,7 @@ class LiveTokens {
       : memory_{reinterpret_cast<const unsigned char*>(mask.data), mask.batch, mask.tokens * sizeof(T),
                 mask.batch_stride * sizeof(T)},
         element_size_(sizeof(T)),
-        value_([](const unsigned char* p) { return static_cast<double>(*reinterpret_cast<const T*>(p)); }) {
-    static_assert(std::is_arithmetic_v<T>, "distill: a mask holds integers or floating-point numbers, each 0 or 1");
-  }
+        value_([](const unsigned char* p) { return static_cast<double>(*reinterpret_cast<const T*>(p)); }) {}
 
   bool is_given() const { return value_ != nullptr; }
   const MatrixView<const unsigned char>& memory() const { return memory_; }

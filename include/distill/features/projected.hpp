@@ -115,9 +115,10 @@ auto checked_parameters(const char* who, const LinearProjection<Weights>& projec
                         const MatrixView<std::remove_const_t<Student>>& grad_student) {
   using View = LinearProjection<std::remove_const_t<Weights>>;
   const auto target = gradient_target<View>(grad);
-  static_assert(std::is_same_v<std::remove_const_t<decltype(target)>, GradientTarget<View>>,
-                "distill: the projection's gradient is linear_projection(grad_weights, grad_bias) or add_to() of it, "
-                "writable and of the weights' scalar type");
+  static_assert(
+      std::is_same_v<std::remove_const_t<decltype(target)>, GradientTarget<View>>,
+      "distill: the projection's gradient must be linear_projection(grad_weights, grad_bias) or add_to() of it, "
+      "writable and of the weights' scalar type");
   if constexpr (!std::is_same_v<Grad, NoGradient>) {
     const auto weights = target.view.weights;
     const auto bias = target.view.bias;

@@ -136,7 +136,8 @@ struct VariationalInformation {
         }
       }();
       static_assert(std::is_same_v<std::remove_const_t<decltype(target)>, Target>,
-                    "distill: grad_log_scale must be writable and of log_scale's scalar type");
+                    "distill: grad_log_scale is not writable, or not of log_scale's scalar type. Pass float for float, "
+                    "double for double");
       const auto require_separate = [&](const char* name, const auto& row, const char* other, const auto& memory) {
         detail::require_no_overlap(who, name, row, other, memory, false);
       };

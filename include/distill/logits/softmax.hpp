@@ -28,7 +28,7 @@ namespace detail {
 template <class Logits, class Out, class RowKernel>
 void softmax_rows(const char* who, const MatrixView<Logits>& logits, const MatrixView<Out>& out, double temperature,
                   const SoftmaxOptions& options, const RowKernel& row_kernel) {
-  static_assert(!std::is_const_v<Out>, "distill: out must be writable");
+  static_assert(!std::is_const_v<Out>, "distill: this out is const. Pass a matrix or view that can be written to");
   require_positive_finite(who, "temperature", temperature);
   require_view(who, "logits", logits);
   require_view(who, "out", out);

@@ -42,7 +42,8 @@ template <class Index, class T>
 void require_sparse_teacher(const char* who, const SparseTeacherView<Index, T>& teacher, std::size_t rows,
                             std::size_t cols, const float* weights) {
   const MatrixView<Index>& indices = teacher.indices;
-  static_assert(std::is_integral_v<std::remove_const_t<Index>>, "distill: the teacher's indices are integers");
+  static_assert(std::is_integral_v<Index>,
+                "distill: the teacher's indices must be of an integer type. Convert them first");
   if (indices.rows != rows) fail(who, "indices has ", indices.rows, " rows, student has ", rows);
   if (indices.cols > cols) {
     fail(who, "indices has ", indices.cols, " columns, expected 1 to the student's ", cols);
