@@ -31,7 +31,7 @@ inline namespace DISTILL_ABI {
 /// Accuracy    that of Precision::high
 /// Cost        three reads of student and teacher, one write of grad, a selection among the classes; scratch: six rows
 ///             of the computed type
-/// Conventions tail_mass is the authors' 0.5 (1 - mu). Classes of equal p are taken in their order. a = 1/2 where p = q
+/// Conventions tail_mass is the authors' 1 - mu = 0.5. Classes of equal p are taken in their order. a = 1/2 where p = q
 /// Paper       Wu, Tao, Wang et al.: Rethinking Kullback-Leibler Divergence in Knowledge Distillation for LLMs, 2024
 ///             (arXiv:2404.02657)
 struct AdaptiveKl {
