@@ -4,6 +4,7 @@ if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
 endif()
 find_package(Threads REQUIRED)
 distill_require(Eigen3)
+include(DistillArmadillo)
 include(DistillTorch)
 
 add_library(distill_development INTERFACE)

@@ -1,49 +1,18 @@
 // Armadillo's matrices hold a sample a column; mlpack's networks hold such matrices.
 #include <armadillo>
 #include <cstddef>
-#include <cstdint>
 #include <distill/features/feature_matching.hpp>
 #include <distill/logits/knowledge_distillation.hpp>
 #include <vector>
 
 #include <doctest/doctest.h>
 
+#include "../../examples/mlpack/knowledge_distillation_loss.hpp"
 #include "support/outcome.hpp"
 
 using distill::samples_in_columns;
 
 namespace {
-
-/// A loss as an output layer of mlpack: a column of `target` holds the teacher's logits, and below them the label.
-template <class MatType = arma::mat>
-class KnowledgeDistillationLoss {
- public:
-  // mlpack's optimisers take the sum over a batch
-  explicit KnowledgeDistillationLoss(double temperature = 4, double alpha = 0.9)
-      : kd_{.temperature = temperature, .alpha = alpha, .reduction = distill::Reduction::sum} {}
-
-  typename MatType::elem_type Forward(const MatType& input, const MatType& target) {
-    return static_cast<typename MatType::elem_type>(kd_(samples_in_columns(input), teacher(target), labels(target)));
-  }
-
-  void Backward(const MatType& input, const MatType& target, MatType& loss) {
-    loss.set_size(input.n_rows, input.n_cols);
-    kd_(samples_in_columns(input), teacher(target), labels(target), samples_in_columns(loss));
-  }
-
-  template <class Archive>
-  void serialize(Archive& archive, std::uint32_t) {
-    archive(kd_.temperature, kd_.alpha);
-  }
-
- private:
-  static auto teacher(const MatType& target) { return samples_in_columns(target.head_rows(target.n_rows - 1)); }
-  static arma::Row<arma::uword> labels(const MatType& target) {
-    return arma::conv_to<arma::Row<arma::uword>>::from(target.tail_rows(1));
-  }
-
-  distill::KnowledgeDistillation kd_;
-};
 
 template <class T>
 arma::Mat<T> random_matrix(arma::uword rows, arma::uword cols, int seed) {

@@ -1,4 +1,4 @@
-# Every ```cpp block of the pages at ROOT stands in a source that is compiled: each of its paragraphs and includes, all in one
+# Every ```cpp block of the pages at ROOT stands in a source that is compiled (an example, where its host is installed): each of its paragraphs and includes, all in one
 # file, but for white space.
 cmake_minimum_required(VERSION 3.14)
 
@@ -8,7 +8,8 @@ function(normalise out text)
   set(${out} "${text}" PARENT_SCOPE)
 endfunction()
 
-file(GLOB_RECURSE sources ${ROOT}/tests/docs/*.cpp ${ROOT}/tests/adapters/*.cpp ${ROOT}/examples/*.cpp)
+file(GLOB_RECURSE sources ${ROOT}/tests/docs/*.cpp ${ROOT}/tests/adapters/*.cpp ${ROOT}/examples/*.cpp
+  ${ROOT}/examples/*.hpp)
 set(count 0)
 foreach(source ${sources})
   file(READ ${source} text)
