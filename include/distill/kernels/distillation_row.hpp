@@ -44,7 +44,7 @@ class DistillationRow {
         n_(n),
         temperature_(temperature),
         label_(label),
-        hard_power_(is_power_of_soft(temperature) ? static_cast<int>(temperature) : 0),
+        hard_exponent_(is_power_of_soft(temperature) ? static_cast<int>(temperature) : 0),
         student_(temperature),
         teacher_(temperature),
         hard_(1) {}
@@ -152,8 +152,8 @@ class DistillationRow {
     const Teacher* const x_teacher = x_teacher_;
     const Student* const grad = fetched_grad_;
     const std::size_t n = n_, label = label_;
-    const int hard_power = hard_power_;
-    const L square_scale(hard_power == 2 ? static_cast<T>(lowered(1, hard_.offset - 2 * student_.offset)) : T(0));
+    const int hard_exponent = hard_exponent_;
+    const L square_scale(hard_exponent == 2 ? static_cast<T>(lowered(1, hard_.offset - 2 * student_.offset)) : T(0));
     const T nothing = has_label ? (std::min)(student_.nothing(), hard_.nothing()) : student_.nothing();
     const auto power_of = [&](const Exponent<L>& e) {
       if constexpr (is_plain) {
@@ -190,9 +190,9 @@ class DistillationRow {
           store(t_power, teacher_kept.values + i);
         }
         if constexpr (has_label) {
-          const L all_power = hard_power == 1   ? s_power
-                              : hard_power == 2 ? s_power * (s_power * square_scale)
-                                                : power_of(exponent(s, hard_scale));
+          const L all_power = hard_exponent == 1   ? s_power
+                              : hard_exponent == 2 ? s_power * (s_power * square_scale)
+                                                   : power_of(exponent(s, hard_scale));
           const L h_power = with_label(all_power, i, label, 0);
           hard_group = hard_group + h_power;
           if constexpr (keep) store(h_power, hard_kept.values + i);
@@ -208,8 +208,9 @@ class DistillationRow {
       if constexpr (has_label) hard_sum.add(hard_group);
     }
     if constexpr (is_plain) {
-      if (!finite_exp2.were_in_range() || !student_.is_plain(student_sum) || !teacher_.is_plain(teacher_sum) ||
-          !hard_.is_plain(hard_sum) || !all_lanes(weighted_sum.sum <= L(infinity<T>))) {
+      if (!finite_exp2.were_in_range() || !student_.is_within_headroom(student_sum) ||
+          !teacher_.is_within_headroom(teacher_sum) || !hard_.is_within_headroom(hard_sum) ||
+          !all_lanes(weighted_sum.sum <= L(infinity<T>))) {
         return false;
       }
     } else {
@@ -327,7 +328,7 @@ class DistillationRow {
   const Student* fetched_grad_ = nullptr;  // whose lines sweep 1 asks for, so that they are there in sweep 2
   double temperature_;
   std::size_t label_;
-  int hard_power_;  // of e^(z/T) that e^z is; 0: it is computed by itself
+  int hard_exponent_;  // e^z = (e^(z/T))^hard_exponent_; 0: it is computed by itself
   ExpStream<L> student_, teacher_, hard_;
   bool is_plain_ = true;  // so far no chunk had infinities or outgrew its offsets
   double shift_ = 0;      // what log-ratios are taken relative to: at first, teacher's offset - student's offset

@@ -162,7 +162,7 @@ struct ExpStream {
   T nothing() const { return static_cast<T>(-2 * max_offset<L> / static_cast<double>(scale.c)); }
 
   /// Whether no exponential in this sum can be beyond the headroom; false for NaN.
-  static bool is_plain(const CompensatedSum<L>& sum_so_far) {
+  static bool is_within_headroom(const CompensatedSum<L>& sum_so_far) {
     return all_lanes(sum_so_far.sum <= L(static_cast<T>(lowered(1, -headroom))));
   }
   bool fits(L largest) const { return !any_lane(L(limit) < largest); }
@@ -236,7 +236,7 @@ template <bool keep, bool is_plain, class L, class Stored, class Written>
     }
     sum.add(group);
   }
-  if (!(is_plain ? finite_exp2.were_in_range() && stream.is_plain(sum) : stream.fits(largest))) return false;
+  if (!(is_plain ? finite_exp2.were_in_range() && stream.is_within_headroom(sum) : stream.fits(largest))) return false;
   stream.lanes = sum;
   return true;
 }
