@@ -1,5 +1,6 @@
 # For tests that call compilers themselves: `compilers`, that of this build and those of the matrix, each once whatever it
 # is called; `foreign`, the flags that name other people's include directories.
+
 # include_flags(RESULT TARGETS...): the flags that name the include directories of TARGETS
 function(include_flags result)
   set(flags)
@@ -7,8 +8,9 @@ function(include_flags result)
     get_target_property(folders ${target} INTERFACE_INCLUDE_DIRECTORIES)
     list(APPEND flags ${folders})
   endforeach()
+  list(FILTER flags EXCLUDE REGEX "INSTALL_INTERFACE")  # of what is downloaded
   list(REMOVE_ITEM flags ${CMAKE_CXX_IMPLICIT_INCLUDE_DIRECTORIES})
-  list(TRANSFORM flags PREPEND "-isystem ")
+  list(TRANSFORM flags REPLACE "(.+)" "-isystem \"\\1\"")
   list(JOIN flags " " flags)
   set(${result} "${flags}" PARENT_SCOPE)
 endfunction()

@@ -2,7 +2,7 @@
 #
 #   // error: TEXT    of the first error, a part; the page PAGE has it, too
 #   // wrong: FLAGS   that make the mistake; -DWRONG unless told, with all that is needed on the include path
-set(right "-std=c++17 -DDISTILL_NO_SIMD -I${INCLUDE} ${FOREIGN}")
+set(right "-std=c++17 -DDISTILL_NO_SIMD \"-I${INCLUDE}\" ${FOREIGN}")
 set(wrong "${right} -DWRONG")
 file(STRINGS ${MISTAKE} top LIMIT_COUNT 2)
 foreach(line ${top})

@@ -1,3 +1,3 @@
 // error: distill/distill.hpp
-// wrong: --sysroot=@BARE@
+// wrong: "--sysroot=@BARE@"
 #include <distill/distill.hpp>

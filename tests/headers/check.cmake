@@ -14,7 +14,7 @@ set(warnings -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror)
 function(compile name source)
   file(WRITE ${SCRATCH}/${name}.cpp "${source}")
   execute_process(
-    COMMAND ${COMPILER} ${FLAGS} ${warnings} -fsyntax-only -I${INCLUDE} ${FOREIGN} ${SCRATCH}/${name}.cpp
+    COMMAND ${COMPILER} ${FLAGS} ${warnings} -fsyntax-only "-I${INCLUDE}" ${FOREIGN} ${SCRATCH}/${name}.cpp
     RESULT_VARIABLE result ERROR_VARIABLE message OUTPUT_QUIET)
   if(NOT result EQUAL 0)
     message(NOTICE "${message}")
