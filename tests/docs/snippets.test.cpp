@@ -42,7 +42,7 @@ TEST_CASE("README.md and docs/index.md: the call") {
 
   double value = loss(student, teacher, labels, grad);                           // value and d value / d student
   loss(student, teacher, labels, distill::add_to(grad));                         // add to what grad holds
-  loss(student, teacher, labels, grad, {.weights = w, .executor = pool});        // weights 0 = ignored rows; your threads
+  loss(student, teacher, labels, grad, {.weights = w, .executor = pool});        // const float* w: 0 ignores a row; your threads
   // clang-format on
 
   CHECK(value == loss(student_rows, teacher_rows, labels, expected));
