@@ -1,6 +1,6 @@
-// All of distill that needs nothing but xsimd: relations/*.hpp, attention/value_relation.hpp,
-// features/neuron_selectivity.hpp and features/projected.hpp, which need Eigen for their products, are included by
-// themselves. Each header also stands alone.
+// All of distill that needs only xsimd. Include relations/*.hpp, attention/value_relation.hpp,
+// features/neuron_selectivity.hpp and features/projected.hpp separately: their products need Eigen. Each header can
+// also be included alone.
 #pragma once
 
 #include <distill/attention/attention_matrix.hpp>

@@ -18,7 +18,7 @@ namespace distill {
 inline namespace DISTILL_ABI {
 namespace detail {
 
-/// Complains of T while the call's types are found out, before any other of its checks can.
+/// Rejects a T that is no scalar while the call's types are deduced, before any other check can.
 template <class T>
 struct has_scalars : std::true_type {
   static_assert(format_of<T> != Format::unsupported,
@@ -26,7 +26,7 @@ struct has_scalars : std::true_type {
                 "integers, first; a two-byte type of your own is made known by StorageFormat");
 };
 
-/// Of elements of any type.
+/// For elements of any type.
 template <class T>
 void require_memory(const char* who, const char* name, const MatrixView<T>& m) {
   if (m.cols == 0) fail(who, name, " has 0 columns, expected at least 1");
@@ -46,7 +46,7 @@ void require_view(const char* who, const char* name, const MatrixView<T>& m) {
   require_memory(who, name, m);
 }
 
-/// Besides what a matrix needs: strides that keep the elements apart, so that a gradient can be written.
+/// As for a matrix; also, strides must keep the elements apart, so that a gradient can be written.
 template <class T>
 void require_view(const char* who, const char* name, const FeatureMapView<T>& m) {
   static_assert(has_scalars<T>::value);
@@ -112,7 +112,7 @@ void require_same_shape(const char* who, const char* a_name, const MatrixView<A>
   if (a.cols != b.cols) fail(who, a_name, " has ", a.cols, " columns, ", b_name, " has ", b.cols);
 }
 
-/// Whether any element lies in both: rows that interleave without touching do not overlap.
+/// Whether any element is in both: rows that interleave without touching do not overlap.
 template <class A, class B>
 bool overlap(const MatrixView<A>& a, const MatrixView<B>& b) {
   if (a.rows == 0 || b.rows == 0) return false;
@@ -122,7 +122,7 @@ bool overlap(const MatrixView<A>& a, const MatrixView<B>& b) {
   const std::size_t b_stride = b.row_stride * sizeof(B);
   for (std::size_t i = 0; i < a.rows; ++i) {
     if (end(a, i) <= begin(b, 0)) continue;
-    // the first row of b that ends behind where this row of a begins
+    // the first row of b that ends after the beginning of this row of a
     const std::uintptr_t first_end = end(b, 0);
     const std::size_t k = begin(a, i) < first_end ? 0 : (begin(a, i) - first_end) / b_stride + 1;
     if (k < b.rows && begin(b, k) < end(a, i)) return true;
@@ -145,8 +145,7 @@ void require_no_overlap(const char* who, const char* grad_name, const MatrixView
   }
 }
 
-/// The maps as rows of neighbours in memory: exact for the usual orders, else each sample from its first element to its
-/// last.
+/// The maps as contiguous rows: exact for the usual layouts, else each sample from its first element to its last.
 template <class T>
 MatrixView<T> memory_rows(const FeatureMapView<T>& m) {
   const std::size_t positions = m.height * m.width;
@@ -168,7 +167,7 @@ void require_no_overlap(const char* who, const char* grad_name, const FeatureMap
   require_no_overlap(who, grad_name, memory_rows(grad), name, memory_rows(input), in_place && same_layout);
 }
 
-/// One number for each channel.
+/// One number per channel.
 template <class T>
 void require_channel_row(const char* who, const char* name, const MatrixView<T>& row, std::size_t channels) {
   require_view(who, name, row);
@@ -201,7 +200,7 @@ void require_labels(const char* who, const LabelsView<L>& labels, std::size_t ro
   }
 }
 
-/// The labels of rows, checked.
+/// The checked labels of rows.
 template <class L>
 struct RowLabels {
   LabelsView<L> labels;
@@ -218,8 +217,8 @@ RowLabels<L> checked_labels(const char* who, const LabelsView<L>& labels, std::s
   return {labels, ignore_label};
 }
 
-/// What the caller passed as `grad`, checked: writable, of the student's type and shape, and clear of the teacher.
-/// Student is a MatrixView or a FeatureMapView.
+/// Checks the caller's `grad`: writable, of the student's type and shape, and not overlapping the teacher. Student is a
+/// MatrixView or a FeatureMapView.
 template <class Student, class Grad, class... Teacher>
 auto checked_gradient(const char* who, const Student& student, Grad&& grad, const Teacher&... teacher) {
   static_assert(has_scalars<element_t<Student>>::value);
@@ -251,7 +250,7 @@ inline void require_weights(const char* who, const float* weights, std::size_t r
   }
 }
 
-/// A call of a loss of student and teacher, checked: matrices of one sample a row, or feature maps.
+/// The checked arguments of a loss on student and teacher: matrices of one sample per row, or feature maps.
 template <class Student, class Teacher>
 struct PairCall {
   Student student;
@@ -261,7 +260,7 @@ struct PairCall {
   bool wants_gradient() const { return grad.view.data != nullptr; }
 };
 
-/// What all losses of a student's and a teacher's view check; `require_fit(student, teacher)` is what shapes are to be.
+/// The checks of all losses on two views; `require_fit(student, teacher)` checks their shapes.
 template <class Student, class Teacher, class Grad, class Fit>
 auto checked_pair(const char* who, double weight, const Student& student_view, const Teacher& teacher_view,
                   Grad&& gradient, const float* weights, const Fit& require_fit) {

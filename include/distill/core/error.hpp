@@ -1,4 +1,4 @@
-// How a caller's mistake is reported: std::invalid_argument, or a message and abort where exceptions are off.
+// Reports a caller's mistake: std::invalid_argument, or a message and abort without exceptions.
 #pragma once
 
 #include <cmath>

@@ -1,4 +1,4 @@
-// Threads are the caller's: a loss runs its blocks of rows through whatever is passed, sequentially by default.
+// Threads are the caller's: a loss runs its blocks of rows on the executor passed, sequentially by default.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,7 @@
 namespace distill {
 inline namespace DISTILL_ABI {
 
-/// A loop body, `body(i)`, by reference: cheap to copy, valid while the call that made it runs.
+/// A reference to a loop body, `body(i)`: cheap to copy, valid until the call that made it returns.
 class LoopBody {
  public:
   template <class F, class = std::enable_if_t<!std::is_same_v<std::decay_t<F>, LoopBody>>>
@@ -31,7 +31,7 @@ class LoopBody {
 ///     auto pool = [&](std::size_t n, distill::LoopBody body) { my_pool.parallel_for(0, n, body); };
 ///     kl(student, teacher, grad, {.executor = pool});
 ///
-/// Default-constructed it runs the loop in the calling thread.
+/// A default-constructed one runs the loop in the calling thread.
 class Executor {
  public:
   Executor() = default;
@@ -39,7 +39,7 @@ class Executor {
   template <class F, class = std::enable_if_t<!std::is_same_v<std::decay_t<F>, Executor> &&
                                               std::is_invocable_v<F&, std::size_t, LoopBody>>>
   Executor(F&& executor) noexcept {
-    // first, or the failed cast is the compiler's first error
+    // first, as otherwise the failed cast would be the compiler's first error
     static_assert(!std::is_function_v<std::remove_reference_t<F>>,
                   "distill: an executor refers to an object; wrap a function in a lambda");
     object_ = const_cast<void*>(static_cast<const void*>(std::addressof(executor)));
@@ -64,7 +64,7 @@ class Executor {
 };
 
 #if defined(_OPENMP)
-/// Runs the loop on OpenMP's threads; exists where OpenMP is switched on.
+/// Runs the loop on OpenMP's threads; only exists if OpenMP is enabled.
 struct OpenMp {
   void operator()(std::size_t n, LoopBody body) const {
 #pragma omp parallel for schedule(dynamic)

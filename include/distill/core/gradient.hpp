@@ -1,4 +1,4 @@
-// Where a gradient goes: it overwrites what is there, or is added to it.
+// Where a gradient goes: it overwrites the memory, or is added to it.
 #pragma once
 
 #include <cstddef>
@@ -21,14 +21,14 @@ struct GradientTarget {
 
 namespace detail {
 
-/// Whether V is a matrix of Eigen's that holds its numbers itself, and no view of others'.
+/// Whether V is an Eigen matrix that owns its numbers, not a view.
 template <class V, class = void>
 struct owns_memory : std::false_type {};
 template <class V>
 struct owns_memory<V, std::void_t<typename V::PlainObject>>
     : std::is_same<std::remove_const_t<V>, typename V::PlainObject> {};
 
-/// Whether what is passed as `Grad&& grad` may be a gradient, and is not the options.
+/// Whether the argument `Grad&& grad` may be a gradient, rather than the options.
 template <class Grad>
 struct is_gradient_argument : std::bool_constant<!std::is_convertible_v<Grad&&, RowOptions>> {
   static_assert(!owns_memory<Grad>::value,
@@ -40,7 +40,7 @@ using enable_if_gradient = std::enable_if_t<is_gradient_argument<Grad>::value>;
 
 }  // namespace detail
 
-/// Says that the gradient is to be added to what `grad` holds: `kl(student, teacher, add_to(grad))`.
+/// Adds the gradient to what `grad` holds: `kl(student, teacher, add_to(grad))`.
 template <class G, class = detail::enable_if_gradient<G>>
 auto add_to(G&& grad) {
   const auto view = detail::as_view(grad);
@@ -49,7 +49,7 @@ auto add_to(G&& grad) {
 
 namespace detail {
 
-/// Stands where a call asks for no gradient.
+/// The gradient argument of a call that wants none.
 struct NoGradient {};
 
 template <class T>
@@ -57,7 +57,7 @@ struct is_gradient_target : std::false_type {};
 template <class View>
 struct is_gradient_target<GradientTarget<View>> : std::true_type {};
 
-/// What a caller passed as `grad`, as a GradientTarget. NoGradient becomes one of an empty View.
+/// The caller's `grad` as a GradientTarget; NoGradient becomes one with an empty View.
 template <class View, class Grad>
 auto gradient_target(Grad&& grad) {
   using G = std::decay_t<Grad>;
@@ -73,7 +73,7 @@ auto gradient_target(Grad&& grad) {
   }
 }
 
-/// Sets all of a sample's gradient.
+/// Sets a sample's whole gradient.
 template <class T>
 void fill_row(const MatrixView<T>& view, std::size_t i, float value) {
   for (std::size_t j = 0; j < view.cols; ++j) store_scalar(view.row(i) + j, value);

@@ -14,7 +14,8 @@
 namespace distill {
 inline namespace DISTILL_ABI {
 
-/// A student's layer, the teacher's that it learns from, where the gradient goes, and what their loss weighs.
+/// A layer of the student, the teacher's layer that it learns from, where the gradient goes, and the weight of their
+/// loss.
 template <class Student, class Teacher, class Grad>
 struct LayerPair {
   Student student;
@@ -54,7 +55,7 @@ double layer_loss(const Loss& loss, const Pair& pair, const RowOptions& options)
 
 }  // namespace detail
 
-/// layer_pair(student, teacher, grad, weight), of matrices or feature maps; grad may be add_to(grad).
+/// layer_pair(student, teacher, grad, weight), for matrices or feature maps; grad may be add_to(grad).
 template <class Student, class Teacher, class Grad, class = detail::enable_if_gradient<Grad>>
 auto layer_pair(const Student& student, const Teacher& teacher, Grad&& grad, double weight) {
   const auto s = detail::read_only(detail::as_view(student));
@@ -63,7 +64,7 @@ auto layer_pair(const Student& student, const Teacher& teacher, Grad&& grad, dou
   return LayerPair<std::remove_const_t<decltype(s)>, std::remove_const_t<decltype(t)>,
                    std::remove_const_t<decltype(g)>>{s, t, g, weight};
 }
-/// layer_pair(student, teacher, weight), for the value alone.
+/// layer_pair(student, teacher, weight), for the value only.
 template <class Student, class Teacher>
 auto layer_pair(const Student& student, const Teacher& teacher, double weight) {
   const auto s = detail::read_only(detail::as_view(student));
@@ -72,12 +73,12 @@ auto layer_pair(const Student& student, const Teacher& teacher, double weight) {
       s, t, {}, weight};
 }
 
-/// The sum of weight * loss(student, teacher, grad) over pairs of layers, in any range of them:
+/// The sum of weight * loss(student, teacher, grad) over any range of pairs of layers:
 ///
 ///     const std::vector layers{layer_pair(s1, t1, g1, 0.5), layer_pair(s2, t2, g2, 1)};
 ///     double value = sum_over_layers(FeatureMatching{}, layers, options);
 ///
-/// Where a loss takes more, a callable does, with the pair's weight to multiply the loss by:
+/// If a loss takes more arguments, pass a callable, which multiplies the loss by the pair's weight:
 ///
 ///     sum_over_layers([&](auto s, auto t, auto grad, double weight, const RowOptions& options) {
 ///       MarginRelu loss;
@@ -85,10 +86,10 @@ auto layer_pair(const Student& student, const Teacher& teacher, double weight) {
 ///       return loss(s, t, margins, grad, options);
 ///     }, layers);
 ///
-/// A student's layer may stand in several pairs: its gradient is then add_to(grad) in all but the first. A pair of weight
-/// 0 is not read, and its gradient is 0. Each pair is a call of the loss, with the options: so what is wrong with a pair
-/// is reported before anything of it is written, but after those in front of it. `options.losses` must be null: it has
-/// room for one layer.
+/// A student's layer may be in several pairs: its gradient is then add_to(grad) in all but the first. A pair of weight
+/// 0 is not read, and its gradient is 0. Each pair is one call of the loss with the options, so a mistake is reported
+/// before anything of its pair is written, but after earlier pairs were. `options.losses` must be null: it has room for
+/// one layer.
 template <class Loss, class Pairs>
 double sum_over_layers(const Loss& loss, const Pairs& pairs, const RowOptions& options = {}) {
   constexpr const char* who = "sum_over_layers";

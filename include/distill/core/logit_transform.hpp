@@ -1,4 +1,4 @@
-// What happens to logits before a loss softens them.
+// The transform of logits before a loss applies its temperature.
 #pragma once
 
 #include <cmath>
@@ -10,19 +10,19 @@
 namespace distill {
 inline namespace DISTILL_ABI {
 
-/// Whether each row of logits is brought to mean 0 and deviation 1; the name is the divisor of the variance.
+/// Whether each row of logits is standardised to mean 0 and deviation 1; the name is the divisor of the variance.
 enum class Standardize {
   none,
   biased,    ///< the number of classes
   unbiased,  ///< the number of classes - 1
 };
 
-/// How a loss reads logits z, of student and teacher alike; the student's gradient goes through all of it:
+/// How a loss transforms the logits z of both student and teacher; the student's gradient goes through all steps:
 ///
 ///     z1 = scale * z,    z2 = soft_cap * tanh(z1 / soft_cap),    z3 = (z2 - mean(z2)) / (deviation(z2) + epsilon)
 ///
 /// Classes of -infinity are masked: they stay -infinity and are left out of mean and deviation. A row of equal logits
-/// becomes zeros with a gradient of 0. Log-probabilities (see log_probabilities()) are only standardised.
+/// becomes zeros with gradient 0. Log-probabilities (see log_probabilities()) are only standardised.
 ///
 /// Papers      soft cap: Gemma 2 (arXiv:2408.00118); standardising: Sun, Ren, Li, Wang, Cao: Logit Standardization in
 ///             Knowledge Distillation, 2024 (arXiv:2403.01427), which is {.standardize = Standardize::unbiased}

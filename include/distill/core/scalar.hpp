@@ -1,4 +1,4 @@
-// The scalar types that tensors are stored in. float and double are computed in; half and bfloat16 are storage only.
+// The scalar types of tensors. Computation is in float or double; half and bfloat16 are for storage only.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,7 @@ struct bfloat16 {
   std::uint16_t bits = 0;
 };
 
-/// How a stored number is laid out.
+/// The layout of a stored number.
 enum class Format { unsupported, float32, float64, float16, brain16 };
 
 namespace detail {
@@ -57,7 +57,7 @@ constexpr Format find_format() {
 
 }  // namespace detail
 
-/// The format of T. Specialise it for a two-byte type that is not recognised.
+/// The format of T. Specialise this for a two-byte type that is not recognised.
 template <class T>
 struct StorageFormat {
   static constexpr Format value = detail::find_format<T>();
@@ -68,7 +68,7 @@ namespace detail {
 template <class T>
 inline constexpr Format format_of = StorageFormat<std::remove_cv_t<T>>::value;
 
-/// What numbers of these storage types are computed in: double if any of them is double, else float.
+/// The type in which numbers of these storage types are computed: double if any is double, else float.
 template <class... T>
 using compute_t = std::conditional_t<((format_of<T> == Format::float64) || ...), double, float>;
 

@@ -1,4 +1,4 @@
-// The library's only state: a buffer a thread, which grows to the longest row seen and is then reused.
+// The library's only state: a buffer per thread, which grows to the longest row seen and is then reused.
 #pragma once
 
 #include <cstddef>
@@ -15,7 +15,7 @@ namespace detail {
 /// Uninitialised memory, aligned to a cache line, that only ever grows.
 class ScratchBuffer {
  public:
-  /// At least `bytes` bytes; what it held before is lost.
+  /// At least `bytes` bytes; previous contents are lost.
   void* reserve(std::size_t bytes) {
     if (bytes > size_) {
       release();
@@ -62,7 +62,7 @@ constexpr std::size_t bytes_of(std::size_t count) {
   return (count * sizeof(T) + 63) / 64 * 64;
 }
 
-/// Arrays side by side in a buffer, each from a cache line on.
+/// Consecutive arrays in a buffer, each starting at a cache line.
 class ScratchArrays {
  public:
   ScratchArrays(ScratchBuffer& buffer, std::size_t bytes) : ScratchArrays(buffer.reserve(bytes)) {}

@@ -1,4 +1,4 @@
-// What a loss may be given as its teacher: one matrix of scores or several with weights, logits or log-probabilities.
+// What may be a loss's teacher: one matrix of scores, or several with weights, of logits or log-probabilities.
 #pragma once
 
 #include <cstddef>
@@ -12,13 +12,13 @@
 namespace distill {
 inline namespace DISTILL_ABI {
 
-/// What the numbers of a matrix of class scores are.
+/// The meaning of the numbers in a matrix of class scores.
 enum class ScoreKind {
   logits,             ///< raw: any constant may be added to a row
-  log_probabilities,  ///< of a model at temperature 1, all its transforms of logits (scale, soft cap) done
+  log_probabilities,  ///< of a model at temperature 1, after all its transforms of logits (scale, soft cap)
 };
 
-/// Class scores in the caller's memory, and what they are. Made by logits() and log_probabilities().
+/// Class scores in the caller's memory, and their meaning. Made by logits() and log_probabilities().
 template <class T>
 struct ScoresView {
   MatrixView<T> matrix;
@@ -50,7 +50,7 @@ template <class X>
 struct is_teacher_list<X, std::void_t<decltype(std::declval<X&>().data()[0]), decltype(std::declval<X&>().size())>>
     : is_weighted_teacher<std::decay_t<decltype(std::declval<X&>().data()[0])>> {};
 
-/// Anything that holds scores, as a ScoresView of constants; what does not say otherwise holds logits.
+/// Any scores as a ScoresView of constants; they are logits unless they say otherwise.
 template <class X>
 auto as_scores(const X& x) {
   if constexpr (is_scores_view<X>::value) {
@@ -62,7 +62,7 @@ auto as_scores(const X& x) {
   }
 }
 
-/// One teacher, held here, or a list of the caller's.
+/// One teacher, stored here, or the caller's list.
 template <class T>
 class Teachers {
  public:
@@ -107,16 +107,16 @@ void require_teachers(const char* who, const Teachers<T>& teachers, const Matrix
 
 }  // namespace detail
 
-/// Says that scores are raw logits, which is what a loss takes them for if nothing is said.
+/// Marks scores as raw logits, the default.
 template <class X>
 auto logits(const X& x) {
   return ScoresView<std::remove_pointer_t<decltype(detail::as_scores(x).matrix.data)>>{detail::as_scores(x).matrix,
                                                                                        ScoreKind::logits};
 }
 
-/// Says that scores are log-probabilities: `kl(student, log_probabilities(teacher), grad)`. A temperature softens them
-/// as it does logits, because the two differ by a constant a row. Scale and soft cap of a LogitTransform have been
-/// applied to them and are not applied again.
+/// Marks scores as log-probabilities: `kl(student, log_probabilities(teacher), grad)`. A temperature softens them like
+/// logits, because the two differ by a constant per row. Scale and soft cap of a LogitTransform are already part of
+/// them and are not applied again.
 template <class X>
 auto log_probabilities(const X& x) {
   return ScoresView<std::remove_pointer_t<decltype(detail::as_scores(x).matrix.data)>>{detail::as_scores(x).matrix,

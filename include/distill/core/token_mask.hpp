@@ -13,11 +13,11 @@
 namespace distill {
 inline namespace DISTILL_ABI {
 
-/// Which tokens count, in the caller's memory: 1, or 0 for padding; of any integer or floating-point type. Token t of
-/// sample n is data[n * batch_stride + t]. Where no mask is passed, all tokens count.
+/// Which tokens count, in the caller's memory: 1, or 0 for padding, of any integer or floating-point type. Token t of
+/// sample n is data[n * batch_stride + t]. Without a mask, all tokens count.
 template <class T>
 struct TokenMask {
-  // here, or a failed cast where it is read is the compiler's first error
+  // here, as otherwise a failed cast where it is read would be the compiler's first error
   static_assert(std::is_arithmetic_v<T>, "distill: a mask holds integers or floating-point numbers, each 0 or 1");
   const T* data = nullptr;
   Extent batch;
@@ -34,12 +34,12 @@ struct is_token_mask : std::false_type {};
 template <class T>
 struct is_token_mask<TokenMask<T>> : std::true_type {};
 
-/// What may be passed as `grad` where a mask may be passed, too.
+/// What may be `grad` where a mask may be passed too.
 template <class G>
 using enable_if_gradient_not_mask =
     std::enable_if_t<is_gradient_argument<G>::value && !is_token_mask<std::decay_t<G>>::value>;
 
-/// A mask of any type, or none, so that what reads it is compiled once.
+/// A mask of any type, or none, so that its reader is compiled once.
 class LiveTokens {
  public:
   LiveTokens() = default;
@@ -65,7 +65,7 @@ class LiveTokens {
   double (*value_)(const unsigned char*) = nullptr;
 };
 
-/// A mask of the batch's shape that holds 0 and 1; samples of weight 0 are not read.
+/// Checks that a mask has the batch's shape and contains only 0 and 1; samples of weight 0 are not read.
 inline void require_mask(const char* who, const LiveTokens& mask, std::size_t batch, std::size_t tokens,
                          const float* weights) {
   if (!mask.is_given()) return;

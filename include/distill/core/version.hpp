@@ -1,8 +1,9 @@
-// The version, and the inline namespace that everything lives in.
+// The version, and the inline namespace around everything.
 //
-// Two translation units of one program may be compiled with different instruction sets. Were their inline functions
-// to share names, the linker would keep one of the two and a CPU could meet instructions that it lacks. So the name of
-// the inline namespace holds all that changes the code: version, instruction set, and whether exceptions are off.
+// Two translation units of one program may be compiled with different instruction sets. If their inline functions
+// shared names, the linker would keep only one of the two, and a CPU might meet instructions that it lacks. So the name
+// of the inline namespace includes everything that changes the code: version, instruction set, and whether exceptions
+// are off.
 #pragma once
 
 #if __cplusplus < 201703L && (!defined(_MSVC_LANG) || _MSVC_LANG < 201703L)
@@ -19,7 +20,7 @@
     "distill: -ffinite-math-only (part of -ffast-math) breaks the handling of NaN and infinity; compile without it \
 (-fno-fast-math behind -ffast-math), or define DISTILL_ALLOW_FINITE_MATH if no input ever holds either"
 #endif
-#if defined(__ASSOCIATIVE_MATH__)  // gcc's; clang does not tell
+#if defined(__ASSOCIATIVE_MATH__)  // gcc defines it; clang does not
 #error \
     "distill: -fassociative-math (part of -ffast-math and -funsafe-math-optimizations) makes results wrong; compile \
 without it (-fno-fast-math behind either)"

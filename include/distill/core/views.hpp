@@ -1,4 +1,4 @@
-// Non-owning views of the caller's memory, and the functions that make them from what callers hold.
+// Non-owning views of the caller's memory, and functions that make them from the caller's types.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +13,7 @@
 namespace distill {
 inline namespace DISTILL_ABI {
 
-/// A size, made from whatever integer type the caller counts with; a negative one is reported.
+/// A size, made from any integer type; a negative one is reported.
 struct Extent {
   std::size_t value = 0;
 
@@ -27,9 +27,8 @@ struct Extent {
   constexpr operator std::size_t() const noexcept { return value; }
 };
 
-/// A matrix in the caller's memory: one sample a row, each row contiguous.
-/// `MatrixView{data, rows, cols}`, or with a fourth value where rows lie further apart: element (i, j) is
-/// data[i * row_stride + j].
+/// A matrix in the caller's memory: one sample per row, each row contiguous. `MatrixView{data, rows, cols}`, or with a
+/// fourth value, the stride, if rows are padded: element (i, j) is data[i * row_stride + j].
 template <class T>
 struct MatrixView {
   T* data = nullptr;
@@ -44,11 +43,10 @@ MatrixView(T*, Rows, Cols) -> MatrixView<T>;
 template <class T, class Rows, class Cols, class Stride>
 MatrixView(T*, Rows, Cols, Stride) -> MatrixView<T>;
 
-/// Feature maps in the caller's memory: for each of `batch` samples `channels` maps of height x width positions (for a
-/// sequence: its length x 1). Channel c of sample n at position p = y * width + x is
-/// data[n * batch_stride + c * channel_stride + p * position_stride].
-/// `FeatureMapView{data, n, c, h, w}` is N x C x H x W, and nhwc(data, n, h, w, c) the other usual order; set strides
-/// by name for anything else, such as some channels of a larger map.
+/// Feature maps in the caller's memory: `batch` samples of `channels` maps of height x width positions (for a sequence:
+/// length x 1). Channel c of sample n at position p = y * width + x is data[n * batch_stride + c * channel_stride + p *
+/// position_stride]. `FeatureMapView{data, n, c, h, w}` is N x C x H x W, and nhwc(data, n, h, w, c) the other usual
+/// layout; set strides by name for anything else, such as some channels of a larger map.
 template <class T>
 struct FeatureMapView {
   T* data = nullptr;
@@ -65,13 +63,13 @@ struct FeatureMapView {
 template <class T, class... Sizes>
 FeatureMapView(T*, Sizes...) -> FeatureMapView<T>;
 
-/// Maps in the order N x H x W x C: the channels of a position are neighbours in memory.
+/// Maps in the layout N x H x W x C: the channels of a position are adjacent in memory.
 template <class T>
 FeatureMapView<T> nhwc(T* data, Extent batch, Extent height, Extent width, Extent channels) {
   return {data, batch, channels, height, width, channels, 1};
 }
 
-/// Class indices in the caller's memory, one a row; any integer type.
+/// Class indices in the caller's memory, one per row, of any integer type.
 template <class T>
 struct LabelsView {
   const T* data = nullptr;
@@ -100,7 +98,7 @@ struct is_labels_view : std::false_type {};
 template <class T>
 struct is_labels_view<LabelsView<T>> : std::true_type {};
 
-// Matrices are told by what they can do, so that Eigen need not be included.
+// Matrices are recognised by their members, so Eigen need not be included.
 template <class M, class = void>
 struct is_eigen_like : std::false_type {};
 template <class M>
@@ -137,8 +135,8 @@ template <class V>
 struct holds_integers<V, std::enable_if_t<is_contiguous_range<V>::value>>
     : std::is_integral<std::decay_t<decltype(*std::declval<V&>().data())>> {};
 
-/// A host's tensor, which becomes what a loss asks for by its matrix(), feature_map(), labels() or row(): an adapter
-/// says so here.
+/// A host's tensor, which becomes the view that a loss reads by its matrix(), feature_map(), labels() or row(). An
+/// adapter specialises this.
 template <class X>
 struct is_tensor_argument : std::false_type {};
 
@@ -206,7 +204,7 @@ auto samples_in_columns(M&& matrix) {
     return MatrixView<std::remove_reference_t<decltype(*matrix.data())>>{matrix.data(), matrix.cols(), matrix.rows(),
                                                                          matrix.outerStride()};
   } else if constexpr (detail::is_armadillo_like<M>::value) {
-    auto* const data = matrix.colptr(0);  // of a part of a matrix, too, whose columns lie further apart
+    auto* const data = matrix.colptr(0);  // also for part of a matrix, whose columns are further apart
     const std::size_t stride = matrix.n_cols > 1 ? static_cast<std::size_t>(matrix.colptr(1) - data) : matrix.n_rows;
     return MatrixView<std::remove_reference_t<decltype(*data)>>{data, matrix.n_cols, matrix.n_rows, stride};
   } else {
@@ -218,8 +216,8 @@ auto samples_in_columns(M&& matrix) {
   }
 }
 
-/// A view of `labels`: a LabelsView, or anything contiguous with data() and size() (std::vector, std::array, std::span,
-/// an Eigen vector), or Armadillo's Row or Col, that holds integers.
+/// A view of `labels`: a LabelsView, or integers in anything contiguous with data() and size() (std::vector,
+/// std::array, std::span, an Eigen vector) or in Armadillo's Row or Col.
 template <class L>
 auto as_labels(const L& labels) {
   if constexpr (detail::is_labels_view<L>::value) {
@@ -253,11 +251,11 @@ auto as_labels(const L& labels) {
 
 namespace detail {
 
-/// Whether V is a view that gradients can be written to, besides the matrices that as_matrix() knows.
+/// Whether V is a view for gradients, in addition to the matrices that as_matrix() accepts.
 template <class V>
 struct is_gradient_view : is_feature_map_view<V> {};
 
-/// Whatever a gradient can be written to, as a view.
+/// Anything a gradient can be written to, as a view.
 template <class V>
 auto as_view(V&& v) {
   if constexpr (is_gradient_view<std::decay_t<V>>::value) {
@@ -267,7 +265,7 @@ auto as_view(V&& v) {
   }
 }
 
-/// A vector as a matrix of one row: anything contiguous with data() and size(), or a MatrixView.
+/// A vector as a matrix with one row: anything contiguous with data() and size(), or a MatrixView.
 template <class V>
 auto as_row(V&& v) {
   using Vector = std::remove_cv_t<std::remove_reference_t<V>>;
@@ -301,7 +299,7 @@ std::size_t samples_of(const FeatureMapView<T>& m) {
   return m.batch;
 }
 
-/// The view as one of constant elements, so that a loss is compiled once for both.
+/// The view with constant elements, so that a loss is compiled once for both.
 template <class T>
 MatrixView<const T> read_only(const MatrixView<T>& m) {
   return {m.data, m.rows, m.cols, m.row_stride};
@@ -311,7 +309,7 @@ FeatureMapView<const T> read_only(const FeatureMapView<T>& m) {
   return {m.data, m.batch, m.channels, m.height, m.width, m.position_stride, m.channel_stride, m.batch_stride};
 }
 
-/// The view of writable elements that goes with one of constants.
+/// The view of writable elements for a view of constant ones.
 template <class View>
 struct writable;
 template <class T>
