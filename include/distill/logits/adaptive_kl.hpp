@@ -1,4 +1,4 @@
-// Forward and reverse KL, mixed row by row by where student and teacher differ.
+// Forward and reverse KL, weighted in each row by where student and teacher differ.
 #pragma once
 
 #include <distill/core/checks.hpp>
@@ -13,25 +13,26 @@
 namespace distill {
 inline namespace DISTILL_ABI {
 
-/// Forward KL learns the classes that the teacher prefers (the head) first, reverse KL the others (the tail); this
-/// weights them by how far apart the two are there:
+/// Forward KL first learns the classes that the teacher prefers (the head), reverse KL the others (the tail). This loss
+/// weights the two by how much student and teacher still differ there:
 ///
 ///     loss = weight * S / divisor * sum_i w_i (a_i KL(p_i || q_i) + (1 - a_i) KL(q_i || p_i))
 ///     a = head / (head + tail);    tail: sum |p - q| over the least probable classes of p that have at most
 ///     tail_mass together; head: over the others
 ///
-/// Shapes      as KlDivergence; the teacher may be log_probabilities(x), or several with weights (core/teachers.hpp)
+/// Shapes      as KlDivergence; the teacher may be log_probabilities(x), or several teachers with weights
+///             (core/teachers.hpp)
 /// Ranges      temperature > 0 and finite, tail_mass in [0, 1], weight finite; the loss is >= 0 times weight
-/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
-///             exactly the student's memory. The teacher is a constant
+/// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
+///             student's memory. The teacher is a constant
 /// Gradient    a_i times KlDivergence's + (1 - a_i) times ReverseKl's; a_i is a constant
 /// Infinities  as KlDivergence and ReverseKl; a direction of weight 0 counts as 0 even where it is infinite
-/// Throws      std::invalid_argument on a parameter out of range and on what KlDivergence throws for; before anything
-///             is written
+/// Throws      std::invalid_argument for a parameter out of range and wherever KlDivergence throws; before anything is
+///             written
 /// Accuracy    that of Precision::high
 /// Cost        three reads of student and teacher, one write of grad, a selection among the classes; scratch: six rows
 ///             of the computed type
-/// Conventions tail_mass is the authors' 1 - mu = 0.5. Classes of equal p are taken in their order. a = 1/2 where p = q
+/// Conventions tail_mass is the authors' 1 - mu = 0.5. Classes of equal p are ordered by index. a = 1/2 where p = q
 /// Paper       Wu, Tao, Wang et al.: Rethinking Kullback-Leibler Divergence in Knowledge Distillation for LLMs, 2024
 ///             (arXiv:2404.02657)
 struct AdaptiveKl {

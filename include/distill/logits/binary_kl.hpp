@@ -1,4 +1,4 @@
-// KL of a yes or no for each class.
+// KL of a yes or no per class.
 #pragma once
 
 #include <distill/core/checks.hpp>
@@ -12,25 +12,25 @@
 namespace distill {
 inline namespace DISTILL_ABI {
 
-/// For several labels a sample: each class is a question of its own, softened by a temperature:
+/// For multi-label data: each class is a separate yes or no, softened by a temperature:
 ///
 ///     loss = weight * S / divisor * sum_i w_i sum_j KL((p_ij, 1 - p_ij) || (q_ij, 1 - q_ij))
 ///     p = sigmoid(teacher / T), q = sigmoid(student / T), S = T^2 if scale_by_temperature_squared, else 1
 ///
-/// Shapes      as KlDivergence; several teachers may have weights (core/teachers.hpp). Log-probabilities are no logits:
-///             refused
+/// Shapes      as KlDivergence; there may be several teachers with weights (core/teachers.hpp). Log-probabilities
+///             throw: they are not logits
 /// Ranges      temperature > 0 and finite, weight finite; the loss is >= 0 times weight
-/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
-///             exactly the student's memory. The teacher is a constant
+/// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
+///             student's memory. The teacher is a constant
 /// Gradient    weight * w_i / divisor * S / T * (q_ij - p_ij)
 /// Infinities  equal infinities contribute 0; an infinity in the student that the teacher lacks makes the loss
-///             +infinity, its gradient is finite; one in the teacher is a certain answer. NaN makes the row's loss NaN,
-///             and the gradient of its class
-/// Throws      std::invalid_argument on a parameter out of range and on what KlDivergence throws for; before anything
-///             is written
+///             +infinity, with a finite gradient; one in the teacher is a certain yes or no. NaN makes the row's loss
+///             and the gradient of its class NaN
+/// Throws      std::invalid_argument for a parameter out of range and wherever KlDivergence throws; before anything is
+///             written
 /// Accuracy    that of Precision::high
-/// Cost        one read of student and teacher, one write of grad; two exponentials and two logarithms a class
-/// Conventions mean divides by rows only; per_element by rows and classes
+/// Cost        one read of student and teacher, one write of grad; two exponentials and two logarithms per class
+/// Conventions Reduction::mean divides by rows only, per_element by rows and classes
 /// Paper       for multi-label distillation: Yang, Xie, Zong et al.: Multi-Label Knowledge Distillation, 2023
 ///             (arXiv:2308.06453)
 struct BinaryKl {

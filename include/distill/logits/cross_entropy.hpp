@@ -20,15 +20,15 @@ inline namespace DISTILL_ABI {
 ///     loss = weight / divisor * sum_i w_i CE_i,    CE_i = -sum_j t_ij ln q_ij,    q = softmax(student)
 ///     t_ij = (1 - label_smoothing) [j = label_i] + label_smoothing / cols
 ///
-/// Shapes      student, grad: rows x cols (one sample a row) of raw scores: float, double, half or bfloat16; grad has
-///             the student's type. labels: rows integers from 0 to cols - 1, or ignore_label: that row counts as of
-///             weight 0
+/// Shapes      student, grad: rows x cols (one sample per row) of raw scores: float, double, half or bfloat16; grad has
+///             the student's type. labels: one integer per row, from 0 to cols - 1, or ignore_label, which gives the
+///             row weight 0
 /// Ranges      label_smoothing in [0, 1], weight finite; the loss is >= 0 times weight
-/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
-///             exactly the student's memory
+/// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
+///             student's memory
 /// Gradient    d loss / d student_ij = weight * w_i / divisor * (q_ij - t_ij)
 /// Infinities  -infinity where t > 0: loss +infinity, gradient finite. A row with NaN or +infinity, or with nothing but
-///             -infinity, has a loss and gradient of NaN
+///             -infinity, has loss and gradient NaN
 /// Throws      std::invalid_argument on a label or parameter out of range, shapes that differ, 0 columns, null, a
 ///             stride below cols, memory that overlaps, a row weight that is negative or not finite; before anything is
 ///             written
@@ -40,7 +40,7 @@ struct CrossEntropy {
   double weight = 1;
   Reduction reduction = Reduction::mean;
   std::int64_t ignore_label = -100;
-  Precision precision = Precision::standard;  ///< changes nothing at present: both meet the figures of high
+  Precision precision = Precision::standard;  ///< no effect at present: both meet the figures of high
 
   template <class Student, class Labels>
   double operator()(const Student& student, const Labels& labels, const RowOptions& options = {}) const {

@@ -15,29 +15,30 @@
 namespace distill {
 inline namespace DISTILL_ABI {
 
-/// Decoupled knowledge distillation: KL(p || q) = TCKD + (1 - p_label) NCKD, with weights of one's own on the two:
+/// Decoupled knowledge distillation: KL(p || q) = TCKD + (1 - p_label) NCKD, with separate weights for the two:
 ///
 ///     loss = weight * S / divisor * sum_i w_i (alpha TCKD_i + beta NCKD_i)
 ///     TCKD = KL((p_y, 1 - p_y) || (q_y, 1 - q_y)),    y = label
 ///     NCKD = KL(p' || q'),    p', q': softmax of the other classes only
 ///     p = softmax(teacher / T), q = softmax(student / T), S = T^2 if scale_by_temperature_squared, else 1
 ///
-/// Shapes      as KlDivergence; the teacher may be log_probabilities(x), or several with weights (core/teachers.hpp).
-///             labels: rows integers from 0 to cols - 1, or ignore_label: that row counts as of weight 0
+/// Shapes      as KlDivergence; the teacher may be log_probabilities(x), or several teachers with weights
+///             (core/teachers.hpp). labels: one integer per row, from 0 to cols - 1, or ignore_label, which gives the
+///             row weight 0
 /// Ranges      temperature > 0 and finite, alpha and beta >= 0 and finite, weight finite; the loss is >= 0 times weight
-/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
-///             exactly the student's memory. The teacher is a constant
+/// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
+///             student's memory. The teacher is a constant
 /// Gradient    weight * w_i / divisor * S / T * alpha (q_y - p_y) for the label, and for the others beta (q'_j - p'_j)
 ///             - alpha (q_y - p_y) q'_j
-/// Infinities  as KlDivergence; a teacher with no mass outside the label has NCKD 0, a student with none where the
-///             teacher has some has NCKD +infinity. A term of weight 0 counts as 0 even where it is infinite
-/// Throws      std::invalid_argument on a label or parameter out of range and on what KlDivergence throws for; before
+/// Infinities  as KlDivergence; a teacher with no mass outside the label has NCKD 0, if only the student has none, NCKD
+///             is +infinity. A term of weight 0 counts as 0 even where it is infinite
+/// Throws      std::invalid_argument for a label or parameter out of range and wherever KlDivergence throws; before
 ///             anything is written
-/// Accuracy    that of Precision::high, at any size of logits: the label is left out of the sums, not masked by a large
-///             number
+/// Accuracy    that of Precision::high, for logits of any size: the label is left out of the sums, not masked by a
+///             large number
 /// Cost        two reads of student and teacher, one write of grad; scratch: three rows of the computed type
-/// Conventions alpha = beta = 1 is not KL. The authors' beta is 8 at T = 4 on CIFAR-100, mostly, and 0.5 or 2 at T = 1
-///             on ImageNet. Their -1000 on the label's logit gives infinities where logits / T reach some hundreds
+/// Conventions alpha = beta = 1 is not KL. The authors' beta is mostly 8 at T = 4 on CIFAR-100, and 0.5 or 2 at T = 1
+///             on ImageNet. Their -1000 on the label's logit gives infinities where logits / T reach a few hundred
 /// Paper       Zhao, Cui, Song, Qiu, Liang: Decoupled Knowledge Distillation, 2022 (arXiv:2203.08679)
 struct DecoupledKd {
   double temperature = 4;

@@ -16,29 +16,31 @@
 namespace distill {
 inline namespace DISTILL_ABI {
 
-/// DIST: the student matches the teacher's relations, up to scale and shift, within each row and within each class:
+/// DIST: the student's probabilities correlate with the teacher's within each row and within each class; scale and
+/// shift are free:
 ///
 ///     loss = weight * S * (beta * mean_i (1 - r(q_i, p_i)) + gamma * mean_j (1 - r(q_:j, p_:j)))
 ///     r(u, v) = u.v / (|u| |v| + epsilon) of the vectors less their means
 ///     p = softmax(teacher / T), q = softmax(student / T), S = T^2 if scale_by_temperature_squared, else 1
 ///
-/// Shapes      as KlDivergence; the teacher may be log_probabilities(x), or several with weights (core/teachers.hpp)
+/// Shapes      as KlDivergence; the teacher may be log_probabilities(x), or several teachers with weights
+///             (core/teachers.hpp)
 /// Ranges      temperature > 0 and finite, beta, gamma and epsilon >= 0 and finite, weight finite; the loss is >= 0
 ///             times weight
-/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
-///             exactly the student's memory. The teacher is a constant. The rows' losses of RowOptions are beta S (1 -
-///             r(q_i, p_i)): what classes add belongs to no row
+/// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
+///             student's memory. The teacher is a constant. RowOptions::losses receives beta S (1 - r(q_i, p_i)) per
+///             row; the classes' part belongs to no row
 /// Gradient    through the softmax, with d(1 - r) / du = (r u / |u| - v / |v|) / |u| at epsilon = 0
 /// Infinities  -infinity is probability 0; a row with NaN or +infinity makes its own terms NaN, and with gamma > 0 all
-///             others through the classes. A class or row of equal probabilities is uncorrelated with all: 1, gradient
-///             0; so with one row the classes' part is gamma
-/// Throws      std::invalid_argument on a parameter out of range and on what KlDivergence throws for; before anything
-///             is written
-/// Cost        one read of student and teacher, one write of grad, and some sweeps over scratch: four matrices of the
-///             size of the batch, in the computed type
-/// Conventions S = T^2 is mmrazor's and torchdistill's, the authors have T = 1. epsilon = 0 here; mmrazor and the
-///             authors add 1e-8. Row weights count a row as so many. Reduction::sum is the mean times the sum of
-///             weights, per_element is mean: a row and a class are one term each
+///             others through the classes. A class or row of equal probabilities is uncorrelated with everything: 1,
+///             gradient 0; so with one row the classes' part is gamma
+/// Throws      std::invalid_argument for a parameter out of range and wherever KlDivergence throws; before anything is
+///             written
+/// Cost        one read of student and teacher, one write of grad, and several sweeps over scratch: four matrices of
+///             the batch's size, in the computed type
+/// Conventions S = T^2 as in mmrazor and torchdistill; the authors use T = 1. epsilon = 0 here; mmrazor and the authors
+///             add 1e-8. A row of weight w counts as w rows. Reduction::sum is the mean times the sum of weights,
+///             per_element equals mean: a row and a class are one term each
 /// Paper       Huang, You, Wang, Qian, Xu: Knowledge Distillation from A Stronger Teacher, 2022 (arXiv:2205.10536)
 struct Dist {
   double temperature = 1;
@@ -66,7 +68,7 @@ struct Dist {
   }
 
  private:
-  /// A variance of less, relative to the mean's square, is the rounding of a constant.
+  /// A smaller variance, relative to the mean's square, is the rounding error of a constant.
   static constexpr double rounding = 1e-28;
 
   template <class S, class T, class G>
@@ -123,7 +125,7 @@ struct Dist {
     return sum / batch.total_weight;
   }
 
-  /// scale times the mean over classes; rows that weigh more count as more rows
+  /// scale times the mean over classes; a row of weight w counts as w rows
   template <class Batch, class C>
   double between_classes(const Batch& batch, double scale, double factor, C* gradient, double* work) const {
     const std::size_t n = batch.cols;
@@ -164,7 +166,7 @@ struct Dist {
       along_u[j] = r.along_u;
       along_v[j] = r.along_v;
     }
-    // of the loss times the batch's weight
+    // for the loss times the batch's weight
     const double own = factor * scale * batch.total_weight / static_cast<double>(n);
     if (gradient) {
       each([&](std::size_t i, std::size_t j, double q, double p) {

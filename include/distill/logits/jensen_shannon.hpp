@@ -11,29 +11,30 @@
 namespace distill {
 inline namespace DISTILL_ABI {
 
-/// Generalised Jensen-Shannon divergence of student and teacher from their mixture; bounded by ln 2:
+/// Generalised Jensen-Shannon divergence between student and teacher; bounded by ln 2:
 ///
 ///     loss = weight * S / divisor * sum_i w_i JSD(p_i, q_i)
 ///     JSD(p, q) = beta KL(p || m) + (1 - beta) KL(q || m),    m = beta p + (1 - beta) q
 ///     p = softmax(teacher / T), q = softmax(student / T), S = T^2 if scale_by_temperature_squared, else 1
 ///
-/// Shapes      as KlDivergence; the teacher may be log_probabilities(x), or several with weights (core/teachers.hpp)
+/// Shapes      as KlDivergence; the teacher may be log_probabilities(x), or several teachers with weights
+///             (core/teachers.hpp)
 /// Ranges      temperature > 0 and finite, beta in [0, 1], weight finite; the loss is >= 0 times weight
-/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
-///             exactly the student's memory. The teacher is a constant
+/// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
+///             student's memory. The teacher is a constant
 /// Gradient    weight * w_i / divisor * S / T * (1 - beta) q_ij (ln(q_ij / m_ij) - KL(q_i || m_i))
-/// Infinities  none of -infinity makes the loss infinite while 0 < beta < 1; at the ends as KlDivergence and ReverseKl
-/// Throws      std::invalid_argument on a parameter out of range and on what KlDivergence throws for; before anything
-///             is written
+/// Infinities  -infinity never makes the loss infinite for 0 < beta < 1; at the ends as KlDivergence and ReverseKl
+/// Throws      std::invalid_argument for a parameter out of range and wherever KlDivergence throws; before anything is
+///             written
 /// Accuracy    that of Precision::high
 /// Cost        two reads of student and teacher, one write of grad; scratch: three rows of the computed type
 /// Conventions beta is the teacher's share, as in GKD, TRL and Liger; distillm's lam is 1 - beta. At beta = 0 and 1 the
-///             formula is 0. Ends::kl, the default, has KL(p || q) and KL(q || p) there, as those three do: the limits
-///             of JSD / beta and of JSD / (1 - beta), so that beta near 0 is no approximation of beta = 0.
-///             Ends::continuous has 0
+///             formula is 0. Ends::kl, the default, gives KL(p || q) and KL(q || p) there, as those three do: the
+///             limits of JSD / beta and of JSD / (1 - beta), so a beta near 0 does not approximate beta = 0.
+///             Ends::continuous gives 0
 /// Paper       Agarwal et al.: On-Policy Distillation of Language Models (GKD), 2024 (arXiv:2306.13649)
 struct JensenShannon {
-  /// What beta = 0 and beta = 1 are.
+  /// What beta = 0 and beta = 1 give.
   enum class Ends { kl, continuous };
   double temperature = 1;
   bool scale_by_temperature_squared = true;

@@ -18,24 +18,23 @@ inline namespace DISTILL_ABI {
 ///     loss = weight * S / divisor * sum_i w_i KL(p_i || q_i),    KL(p || q) = sum_j p_ij (ln p_ij - ln q_ij)
 ///     p = softmax(teacher / T), q = softmax(student / T), S = T^2 if scale_by_temperature_squared, else 1
 ///
-/// Shapes      student, teacher, grad: rows x cols (one sample a row) of raw scores: float, double, half or bfloat16;
-///             the teacher's type is free, grad has the student's. If either is double, all is computed in double, else
-///             in float. The teacher may be log_probabilities(x), or several with weights (core/teachers.hpp)
+/// Shapes      student, teacher, grad: rows x cols (one sample per row) of raw scores: float, double, half or bfloat16;
+///             the teacher's type may differ, grad has the student's. Computed in double if either is double, else in
+///             float. The teacher may be log_probabilities(x), or several teachers with weights (core/teachers.hpp)
 /// Ranges      temperature > 0 and finite, weight finite; the loss is >= 0 times weight
-/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
-///             exactly the student's memory. The teacher is a constant
+/// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
+///             student's memory. The teacher is a constant
 /// Gradient    d loss / d student_ij = weight * w_i / divisor * S / T * (q_ij - p_ij)
 /// Infinities  -infinity in the teacher: p = 0, no contribution; in the student where p > 0: loss +infinity, gradient
-///             finite. A row with NaN or +infinity, or with nothing but -infinity, has a loss and gradient of NaN
+///             finite. A row with NaN or +infinity, or with nothing but -infinity, has loss and gradient NaN
 /// Throws      std::invalid_argument on a parameter out of range, shapes that differ, 0 columns, null, a stride below
 ///             cols, memory that overlaps, a row weight that is negative or not finite; before anything is written
 /// Cost        one read of student and teacher, one write of grad (Precision::high: two reads); scratch: two rows of
-///             the computed type; rows of up to 128 classes are computed as many at a time as there are lanes, and need
-///             four numbers for each. Above T = 32 Precision::high is always used: S would amplify the rounding of
-///             standard
-/// Conventions PyTorch's kl_div(log q, p, reduction='batchmean') * T^2 is this with the defaults; 'mean' there is
-///             Reduction::per_element. subtract_teacher_entropy = false is the cross entropy -sum p ln q, the same
-///             gradient
+///             the computed type; rows of up to 128 classes are computed one per lane, and need four numbers for each.
+///             Above T = 32 Precision::high is always used: S would amplify the rounding of standard
+/// Conventions the defaults give PyTorch's kl_div(log q, p, reduction='batchmean') * T^2; its 'mean' is
+///             Reduction::per_element. subtract_teacher_entropy = false gives the cross entropy -sum p ln q, with the
+///             same gradient
 /// Paper       Hinton, Vinyals, Dean: Distilling the Knowledge in a Neural Network, 2015 (arXiv:1503.02531)
 struct KlDivergence {
   double temperature = 1;

@@ -1,4 +1,4 @@
-// The classic of distillation: soft targets from the teacher and hard labels, mixed.
+// Classic distillation: soft targets from the teacher and hard labels, mixed.
 #pragma once
 
 #include <cstdint>
@@ -22,25 +22,26 @@ inline namespace DISTILL_ABI {
 ///     loss = weight / divisor * sum_i w_i (alpha T^2 KL(p_i || q_i) + (1 - alpha) CE_i)
 ///     p = softmax(teacher / T), q = softmax(student / T), CE_i = -ln softmax(student_i)[label_i] at temperature 1
 ///
-/// Shapes      student, teacher, grad: rows x cols (one sample a row) of raw scores: float, double, half or bfloat16;
-///             the teacher's type is free, grad has the student's. If either is double, all is computed in double, else
-///             in float. The teacher may be log_probabilities(x), or several with weights (core/teachers.hpp). labels:
-///             rows integers from 0 to cols - 1, or ignore_label: that row counts as of weight 0, for both terms
+/// Shapes      student, teacher, grad: rows x cols (one sample per row) of raw scores: float, double, half or bfloat16;
+///             the teacher's type may differ, grad has the student's. Computed in double if either is double, else in
+///             float. The teacher may be log_probabilities(x), or several teachers with weights (core/teachers.hpp).
+///             labels: one integer per row, from 0 to cols - 1, or ignore_label, which gives the row weight 0 in both
+///             terms
 /// Ranges      temperature > 0 and finite, alpha in [0, 1], weight finite; the loss is >= 0 times weight
-/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
-///             exactly the student's memory. The teacher is a constant
+/// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
+///             student's memory. The teacher is a constant
 /// Gradient    weight * w_i / divisor * (alpha T (q_ij - p_ij) + (1 - alpha) (softmax(student_i)_j - [j = label_i]))
-/// Infinities  as KlDivergence and CrossEntropy; a term of factor 0 counts as 0 even where it is infinite, but
-///             NaN or +infinity in student or teacher makes the row NaN at any alpha
+/// Infinities  as KlDivergence and CrossEntropy; a term with factor 0 counts as 0 even where it is infinite, but NaN or
+///             +infinity in student or teacher makes the row NaN at any alpha
 /// Throws      std::invalid_argument on a label or parameter out of range, shapes that differ, 0 columns, null, a
 ///             stride below cols, memory that overlaps, a row weight that is negative or not finite; before anything is
 ///             written
 /// Cost        one read of student and teacher, one write of grad (Precision::high: two reads); scratch: three rows of
-///             the computed type; rows of up to 128 classes are computed as many at a time as there are lanes, and need
-///             five numbers for each. Above T = 32 Precision::high is always used
-/// Conventions alpha weights the teacher's term; where published code weights the labels, write 1 - alpha. Both terms
-///             have the same divisor. logits.standardize is of the teacher's term only, scale and soft cap of both. T^2
-///             is always on; without it: KlDivergence and CrossEntropy, added
+///             the computed type; rows of up to 128 classes are computed one per lane, and need five numbers for each.
+///             Above T = 32 Precision::high is always used
+/// Conventions alpha weights the teacher's term; if published code weights the labels, pass 1 - alpha. Both terms have
+///             the same divisor. logits.standardize applies to the teacher's term only, scale and soft cap to both. T^2
+///             is always on; to leave it out, add KlDivergence and CrossEntropy
 /// Paper       Hinton, Vinyals, Dean: Distilling the Knowledge in a Neural Network, 2015 (arXiv:1503.02531)
 struct KnowledgeDistillation {
   double temperature = 4;

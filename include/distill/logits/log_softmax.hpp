@@ -15,7 +15,7 @@ namespace distill {
 inline namespace DISTILL_ABI {
 namespace kernels {
 
-/// The index of the first largest number of a row, 0 if there is none.
+/// The index of the first largest number in a row, 0 if there is none.
 template <class L, class Stored>
 std::size_t argmax(const Stored* x, std::size_t n) {
   using T = typename L::Scalar;
@@ -31,16 +31,16 @@ std::size_t argmax(const Stored* x, std::size_t n) {
   return 0;
 }
 
-/// log p_i = x_i / T - log(sum of exponentials), for rows of float where no class has much of the mass: elsewhere the
-/// difference would lose digits. False, and nothing written, for other rows.
+/// log p_i = x_i / T - log(sum of exponentials), for rows of float in which no class has much of the mass: elsewhere
+/// the difference would lose digits. For other rows it returns false and writes nothing.
 template <class L, class Stored, class Out>
 bool log_softmax_of_even_row(const Stored* x, std::size_t n, double temperature, Out* out) {
   using T = typename L::Scalar;
-  // the parts below leave no rounding error but that of float, and with FMA
+  // the parts below leave no rounding error except that of float, and only with FMA
   if (!std::is_same_v<T, float> || !has_fma<typename L::Arch> || n < 4 * L::width) return false;
   ExpStream<L> stream(temperature);
   if (!sum_exponentials(stream, x, n, none, static_cast<KeptRow<L>*>(nullptr), out)) return false;
-  // No class has more than its lane. Beyond 1/e the logarithm is below 1, and the sum's error is twice as many ULP.
+  // No class has more than its lane. Above 1/e the logarithm is below 1, and the sum's error is twice as many ULP.
   if (any_lane(L(static_cast<T>(0.36 * stream.sum)) < stream.lanes.sum)) return false;
   const TwoParts<L> factor(1 / temperature), minus_log_sum(-(scalar_log(stream.sum) + stream.offset * ln_2));
   const L masked(-infinity<T>);
@@ -52,9 +52,9 @@ bool log_softmax_of_even_row(const Stored* x, std::size_t n, double temperature,
   return true;
 }
 
-/// out = log(softmax(x / temperature)); out may be x. The largest class is left out of the sum of exponentials:
-/// log p_max = -log(1 + others / own) keeps its digits where p_max is nearly 1, and log p_i = (x_i - max) / T + log
-/// p_max adds numbers of one sign.
+/// out = log(softmax(x / temperature)); out may be x. The largest class is left out of the sum of exponentials: log
+/// p_max = -log(1 + others / own) keeps its digits where p_max is nearly 1, and log p_i = (x_i - max) / T + log p_max
+/// adds numbers of the same sign.
 template <class L, class Stored, class Out>
 void log_softmax_row(const Stored* x, std::size_t n, double temperature, Out* out) {
   using T = typename L::Scalar;
@@ -66,7 +66,7 @@ void log_softmax_row(const Stored* x, std::size_t n, double temperature, Out* ou
       sum_exponentials(others, x, n, top, static_cast<KeptRow<L>*>(nullptr), out)) {
     const double own = exact_exponent(static_cast<double>(maximum), log2_e / temperature, others.offset);
     const L top_log(static_cast<T>(-scalar_log1p(others.sum * scalar_exp2(-own))));
-    // of halves, so that the difference of two huge numbers does not overflow before it is divided
+    // on halves, so that the difference of two huge numbers does not overflow before it is divided
     const L factor(static_cast<T>(2 / temperature));
     const L half(T(0.5)), half_maximum(maximum * T(0.5));
     for (std::size_t i = 0; i < n; i += L::width) {
@@ -87,7 +87,7 @@ void log_softmax_row(const Stored* x, std::size_t n, double temperature, Out* ou
 /// Logarithm of the softmax of each row at a temperature.
 ///
 /// Formula     out_ij = logits_ij / T - log sum_k exp(logits_ik / T)
-/// Shapes      logits, out: rows x cols, float, double, half or bfloat16, each its own; out may be exactly logits'
+/// Shapes      logits, out: rows x cols, float, double, half or bfloat16, independently; out may be exactly logits'
 ///             memory
 /// Ranges      temperature > 0 and finite; out in [-infinity, 0]. -infinity gives -infinity. A row with NaN or
 ///             +infinity, or with nothing but -infinity, gives NaN
@@ -95,7 +95,7 @@ void log_softmax_row(const Stored* x, std::size_t n, double temperature, Out* ou
 ///             temperature out of range; before anything is written
 /// Accuracy    float: <= 4 ULP in both precisions, also for classes whose probability is nearly 1
 /// Cost        two sweeps over logits; up to five where a class may have a third of the mass; up to four in double,
-///             without FMA and in rows of less than four vectors. One write of out; no scratch
+///             without FMA and in rows shorter than four vectors. One write of out; no scratch
 template <class Logits, class Out>
 void log_softmax(const Logits& logits, Out&& out, double temperature = 1, const SoftmaxOptions& options = {}) {
   detail::softmax_rows("log_softmax", as_matrix(logits), as_matrix(out), temperature, options,
@@ -105,8 +105,8 @@ void log_softmax(const Logits& logits, Out&& out, double temperature = 1, const 
 /// The vector-Jacobian product of log_softmax: from d loss / d output to d loss / d logits.
 ///
 /// Formula     grad_logits_ij = (g_ij - exp(output_ij) sum_k g_ik) / T, with g = grad_output
-/// Shapes      all rows x cols, float, double, half or bfloat16, each its own; grad_logits is overwritten, or added to
-///             with add_to(grad_logits), and may be exactly the memory of output or of grad_output
+/// Shapes      all rows x cols, float, double, half or bfloat16, independently; grad_logits is overwritten, or with
+///             add_to(grad_logits) added to, and may be exactly the memory of output or of grad_output
 /// Throws      as log_softmax
 /// Cost        two sweeps over grad_output, one over output, one write; no scratch
 template <class Output, class GradOutput, class GradLogits>

@@ -12,23 +12,23 @@
 namespace distill {
 inline namespace DISTILL_ABI {
 
-/// Cosine distance of the logits themselves, no softmax; a temperature would change nothing:
+/// Cosine distance between logits, without a softmax; a temperature would change nothing:
 ///
 ///     loss = weight / divisor * sum_i w_i (1 - cos(student_i, teacher_i))
 ///
-/// Shapes      as KlDivergence; several teachers may have weights (core/teachers.hpp). Log-probabilities are no logits:
-///             refused
+/// Shapes      as KlDivergence; there may be several teachers with weights (core/teachers.hpp). Log-probabilities
+///             throw: they are not logits
 /// Ranges      weight finite; the loss is from 0 to 2 times weight
-/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
-///             exactly the student's memory. The teacher is a constant
-/// Gradient    weight * w_i / divisor * (a_ij cos_i - b_ij) / |student_i|, a and b the rows divided by their lengths
-/// Infinities  a class of -infinity in both contributes 0; a row with another infinity or NaN has a loss and gradient
-///             of NaN. A row of zeros is at right angles to all others: loss 1, gradient 0
-/// Throws      std::invalid_argument on a parameter out of range and on what KlDivergence throws for; before anything
-///             is written
-/// Cost        four reads of student and teacher, from cache, one write of grad; scratch: none but for masked classes
-///             and transforms
-/// Conventions no epsilon. per_element is mean: a row is one term
+/// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
+///             student's memory. The teacher is a constant
+/// Gradient    weight * w_i / divisor * (a_ij cos_i - b_ij) / |student_i|, a and b the rows divided by their norms
+/// Infinities  a class of -infinity in both contributes 0; a row with another infinity or NaN has loss and gradient
+///             NaN. A row of zeros is orthogonal to all others: loss 1, gradient 0
+/// Throws      std::invalid_argument for a parameter out of range and wherever KlDivergence throws; before anything is
+///             written
+/// Cost        four reads of student and teacher, from cache, one write of grad; scratch: only for masked classes and
+///             transforms
+/// Conventions no epsilon. per_element equals mean, as a row is one term
 struct LogitCosine {
   double weight = 1;
   Reduction reduction = Reduction::mean;

@@ -1,4 +1,4 @@
-// The squared distance of class scores.
+// The squared distance between class scores.
 #pragma once
 
 #include <distill/core/checks.hpp>
@@ -12,21 +12,20 @@
 namespace distill {
 inline namespace DISTILL_ABI {
 
-/// Squared distance of the logits themselves, no softmax:
+/// Squared distance between logits, without a softmax:
 ///
 ///     loss = weight / divisor * sum_i w_i sum_j ((student_ij - teacher_ij) / T)^2
 ///
-/// Shapes      as KlDivergence; several teachers may have weights (core/teachers.hpp). Log-probabilities are no logits:
-///             refused
+/// Shapes      as KlDivergence; there may be several teachers with weights (core/teachers.hpp). Log-probabilities
+///             throw: they are not logits
 /// Ranges      temperature > 0 and finite, weight finite; the loss is >= 0 times weight
-/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
-///             exactly the student's memory. The teacher is a constant
+/// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
+///             student's memory. The teacher is a constant
 /// Gradient    weight * w_i / divisor * 2 / T^2 * (student_ij - teacher_ij)
-/// Infinities  a class of -infinity in both contributes 0; a row with another infinity or NaN has a loss and gradient
-///             of NaN
-/// Throws      std::invalid_argument on a parameter out of range and on what KlDivergence throws for; before anything
-///             is written
-/// Cost        two reads of student and teacher, one write of grad; scratch: none but for masked classes and transforms
+/// Infinities  a class of -infinity in both contributes 0; a row with another infinity or NaN has loss and gradient NaN
+/// Throws      std::invalid_argument for a parameter out of range and wherever KlDivergence throws; before anything is
+///             written
+/// Cost        two reads of student and teacher, one write of grad; scratch: only for masked classes and transforms
 /// Conventions Reduction::per_element, the default, is the mean over rows and classes. There is no T^2: temperature
 ///             only divides the logits
 /// Paper       Ba, Caruana: Do Deep Nets Really Need to be Deep?, 2014 (arXiv:1312.6184)

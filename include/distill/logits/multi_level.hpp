@@ -1,4 +1,4 @@
-// How samples and classes resemble one another, in the probabilities of a batch.
+// How samples and classes resemble one another in the probabilities of a batch.
 #pragma once
 
 #include <cstddef>
@@ -20,22 +20,23 @@ inline namespace DISTILL_ABI {
 ///     loss = weight * (batch_weight / N * |Q Q^T - P P^T|^2 + class_weight / C * |Q^T Q - P^T P|^2)
 ///     P = softmax(teacher / T), Q = softmax(student / T), N x C;    |.|^2: the sum of squares
 ///
-/// Shapes      as KlDivergence; the teacher may be log_probabilities(x), or several with weights (core/teachers.hpp)
+/// Shapes      as KlDivergence; the teacher may be log_probabilities(x), or several teachers with weights
+///             (core/teachers.hpp)
 /// Ranges      temperature > 0 and finite, batch_weight and class_weight >= 0 and finite, weight finite; the loss is >=
 ///             0 times weight
-/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
-///             exactly the student's memory. The teacher is a constant. The rows' losses of RowOptions are batch_weight
-///             times the sum of squares of a row of Q Q^T - P P^T: what classes add belongs to no row
+/// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
+///             student's memory. The teacher is a constant. RowOptions::losses receives batch_weight times the sum of
+///             squares of a row of Q Q^T - P P^T; the classes' part belongs to no row
 /// Gradient    through the softmax, with d / dQ = 4 batch_weight / N (Q Q^T - P P^T) Q + 4 class_weight / C Q (Q^T Q -
 ///             P^T P)
 /// Infinities  -infinity is probability 0; NaN or +infinity in a row makes all NaN
-/// Throws      std::invalid_argument on a parameter out of range and on what KlDivergence throws for; before anything
-///             is written
+/// Throws      std::invalid_argument for a parameter out of range and wherever KlDivergence throws; before anything is
+///             written
 /// Cost        N^2 C multiplications three times, five with class_weight and a gradient; no C x C matrix. Scratch: four
-///             matrices of the size of the batch in the computed type, three of N x N in double
-/// Conventions no T^2. The published loss adds these at several temperatures, and KL at each (KlDivergence): call it
-///             for each, with add_to(grad). Row weights count a row as so many. Reduction::sum is the mean times the
-///             sum of weights, per_element is mean
+///             matrices of the batch's size in the computed type, three of N x N in double
+/// Conventions no T^2. The published loss is summed over several temperatures, with KL (KlDivergence) at each: one call
+///             per temperature, with add_to(grad). A row of weight w counts as w rows. Reduction::sum is the mean times
+///             the sum of weights, per_element equals mean
 /// Paper       Jin, Wang, Lin: Multi-Level Logit Distillation, 2023
 struct MultiLevel {
   double temperature = 4;

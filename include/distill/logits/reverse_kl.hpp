@@ -11,22 +11,22 @@
 namespace distill {
 inline namespace DISTILL_ABI {
 
-/// Kullback-Leibler divergence of the teacher from the student: mode-seeking, where KlDivergence covers all modes.
+/// Reverse KL divergence: it seeks modes, where KlDivergence covers all of them.
 ///
 ///     loss = weight * S / divisor * sum_i w_i KL(q_i || p_i),    KL(q || p) = sum_j q_ij (ln q_ij - ln p_ij)
 ///     p = softmax(teacher / T), q = softmax(student / T), S = T^2 if scale_by_temperature_squared, else 1
 ///
-/// Shapes      as KlDivergence; the teacher may be log_probabilities(x), or several with weights
+/// Shapes      as KlDivergence; the teacher may be log_probabilities(x), or several teachers with weights
 /// Ranges      temperature > 0 and finite, weight finite; the loss is >= 0 times weight
-/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
-///             exactly the student's memory. The teacher is a constant
+/// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
+///             student's memory. The teacher is a constant
 /// Gradient    weight * w_i / divisor * S / T * q_ij (ln q_ij - ln p_ij - KL(q_i || p_i))
 /// Infinities  -infinity in the student: q = 0, no contribution; in the teacher where q > 0: loss +infinity, and the
 ///             gradient is that of the other classes' terms. Else as KlDivergence
 /// Throws      as KlDivergence
 /// Accuracy    that of Precision::high
 /// Cost        two reads of student and teacher, one write of grad; scratch: three rows of the computed type
-/// Conventions no T^2: scale_by_temperature_squared = false. The teacher's entropy has no part in it
+/// Conventions without T^2: scale_by_temperature_squared = false. The teacher's entropy does not occur
 /// Paper       Gu, Dong, Wei, Huang: MiniLLM, 2024 (arXiv:2306.08543)
 struct ReverseKl {
   double temperature = 1;

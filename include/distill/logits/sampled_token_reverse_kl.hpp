@@ -1,4 +1,4 @@
-// Reverse KL estimated from the tokens that the student itself sampled.
+// Reverse KL estimated from tokens that the student sampled.
 #pragma once
 
 #include <algorithm>
@@ -20,16 +20,16 @@
 namespace distill {
 inline namespace DISTILL_ABI {
 
-/// Tokens that a student sampled, and what is known about them; all of one number a row. Made by sampled_tokens().
+/// Tokens that a student sampled, and what is known about them, one number per row. Made by sampled_tokens().
 template <class Label, class T>
 struct SampledTokensView {
   LabelsView<Label> tokens;
   MatrixView<T> teacher_log_probabilities;   ///< 1 x rows: log p(token)
-  MatrixView<T> sampling_log_probabilities;  ///< 1 x rows: log q(token) when it was sampled; null: as it is now
+  MatrixView<T> sampling_log_probabilities;  ///< 1 x rows: log q(token) when it was sampled; null: the current one
 };
 
-/// `loss(student, sampled_tokens(tokens, teacher_log_probabilities), grad)`; the vectors are anything contiguous with
-/// data() and size().
+/// `loss(student, sampled_tokens(tokens, teacher_log_probabilities), grad)`; the vectors may be anything contiguous
+/// with data() and size().
 template <class Tokens, class LogProbabilities>
 auto sampled_tokens(const Tokens& tokens, const LogProbabilities& teacher) {
   const auto labels = as_labels(tokens);
@@ -45,27 +45,28 @@ auto sampled_tokens(const Tokens& tokens, const LogProbabilities& teacher, const
   return view;
 }
 
-/// On-policy distillation by policy gradient: the reverse KL divergence KL(q || p) at one sampled token a row, r,
-/// weighs how much less probable the token is to become:
+/// On-policy distillation by policy gradient: the log-ratio r of one sampled token per row, whose mean is KL(q || p),
+/// weights the decrease of that token's probability:
 ///
 ///     loss = weight / divisor * sum_i w_i L_i,    L = max(r ratio, r clip(ratio, 1 - ratio_clip, 1 + ratio_clip))
 ///     r = clip(ln q(token) - ln p(token), -log_ratio_clip, log_ratio_clip), a constant for the gradient
 ///     ratio = q(token) / q_sampling(token), 1 without sampling log-probabilities;    q = softmax(student)
 ///
-/// Shapes      student, grad: rows x cols of logits, float, double, half or bfloat16; tokens: rows integers from 0 to
-///             cols - 1, or ignore_label; teacher_log_probabilities and sampling_log_probabilities: rows numbers
-/// Ranges      log_ratio_clip and ratio_clip > 0, infinity for none; weight finite. The loss may be negative: its mean
-///             over tokens sampled from q is the divergence
-/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
-///             exactly the student's memory
-/// Gradient    weight * w_i / divisor * r ratio ([j = token_i] - q_ij), 0 where the ratio's clip is what counts:
-///             without clips its mean over tokens sampled from q is the gradient of the divergence
-/// Infinities  a teacher's log-probability of -infinity gives r = log_ratio_clip, and +infinity with a gradient of 0 if
-///             that is none. NaN makes its row NaN
-/// Throws      std::invalid_argument on a token or parameter out of range, sizes that differ, and what CrossEntropy
-///             throws for; before anything is written
+/// Shapes      student, grad: rows x cols of logits, float, double, half or bfloat16; tokens: one integer per row, from
+///             0 to cols - 1, or ignore_label; teacher_log_probabilities and sampling_log_probabilities: one number per
+///             row
+/// Ranges      log_ratio_clip and ratio_clip > 0, infinity for no clip; weight finite. The loss may be negative: its
+///             mean over tokens sampled from q is the divergence
+/// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
+///             student's memory
+/// Gradient    weight * w_i / divisor * r ratio ([j = token_i] - q_ij), 0 where the clipped ratio decides; without
+///             clips its mean over tokens sampled from q is the gradient of the divergence
+/// Infinities  a teacher's log-probability of -infinity gives r = log_ratio_clip, or without a clip +infinity with
+///             gradient 0. NaN makes its row NaN
+/// Throws      std::invalid_argument on a token or parameter out of range, sizes that differ, and wherever CrossEntropy
+///             throws; before anything is written
 /// Cost        one read of student, another and one write of grad with a gradient; scratch: one row of the computed type
-/// Conventions the clip of the ratio is PPO's. At temperature 1, as tokens are sampled from q
+/// Conventions the clip of the ratio is PPO's. The temperature is 1, as tokens are sampled from q
 /// Paper       Gu, Dong, Wei, Huang: MiniLLM, 2024 (arXiv:2306.08543); clip: Schulman et al.: PPO, 2017
 ///             (arXiv:1707.06347)
 struct SampledTokenReverseKl {
@@ -118,7 +119,7 @@ struct SampledTokenReverseKl {
         [&](std::size_t i, double factor) {
           const std::size_t token = labels.at(i);
           const std::size_t n = student.cols;
-          // -ln q, and its gradient times what it turns out to be worth
+          // -ln q, and its gradient times a factor that is only known afterwards
           const double log_q = -kernels::cross_entropy_row<L>(student.row(i), n, token);
           const double log_p = detail::load_scalar<double>(tokens.teacher_log_probabilities.data + i);
           const double r = clipped(log_q - log_p, -log_ratio_clip, log_ratio_clip);

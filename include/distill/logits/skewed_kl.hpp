@@ -11,25 +11,26 @@
 namespace distill {
 inline namespace DISTILL_ABI {
 
-/// Kullback-Leibler divergence of a mixture from the teacher: finite, with a bounded gradient, wherever the student's
-/// probabilities vanish:
+/// KL divergence from the teacher to a mixture of teacher and student: finite, with a bounded gradient, where the
+/// student's probabilities vanish:
 ///
 ///     loss = weight * S / divisor * sum_i w_i KL(p_i || m_i),    m = skew p + (1 - skew) q
 ///     p = softmax(teacher / T), q = softmax(student / T), S = T^2 if scale_by_temperature_squared, else 1
 ///
-/// Shapes      as KlDivergence; the teacher may be log_probabilities(x), or several with weights (core/teachers.hpp)
+/// Shapes      as KlDivergence; the teacher may be log_probabilities(x), or several teachers with weights
+///             (core/teachers.hpp)
 /// Ranges      temperature > 0 and finite, skew in [0, 1], weight finite; the loss is >= 0 times weight, and 0 where p
 ///             = q
-/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
-///             exactly the student's memory. The teacher is a constant
+/// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
+///             student's memory. The teacher is a constant
 /// Gradient    weight * w_i / divisor * S / T * (1 - skew) q_ij (r_ij - sum_k q_ik r_ik),    r = 1 - p / m
-/// Infinities  skew > 0: none of -infinity makes the loss infinite; skew = 0: as KlDivergence
-/// Throws      std::invalid_argument on a parameter out of range and on what KlDivergence throws for; before anything
-///             is written
+/// Infinities  skew > 0: -infinity never makes the loss infinite; skew = 0: as KlDivergence
+/// Throws      std::invalid_argument for a parameter out of range and wherever KlDivergence throws; before anything is
+///             written
 /// Accuracy    that of Precision::high
 /// Cost        two reads of student and teacher, one write of grad; scratch: three rows of the computed type
 /// Conventions skew is the teacher's share (DistiLLM's lam). DistiLLM's own code leaves out the teacher's entropy:
-///             subtract_teacher_entropy = false is -sum p ln m, the same gradient
+///             subtract_teacher_entropy = false gives -sum p ln m, with the same gradient
 /// Paper       Ko, Kim, Chen, Yun: DistiLLM, 2024 (arXiv:2402.03898)
 struct SkewedKl {
   double temperature = 1;

@@ -11,20 +11,21 @@
 namespace distill {
 inline namespace DISTILL_ABI {
 
-/// Kullback-Leibler divergence of a mixture from the student: finite, with a bounded gradient, wherever the teacher's
-/// probabilities vanish:
+/// KL divergence from the student to a mixture of teacher and student: finite, with a bounded gradient, where the
+/// teacher's probabilities vanish:
 ///
 ///     loss = weight * S / divisor * sum_i w_i KL(q_i || m_i),    m = (1 - skew) p + skew q
 ///     p = softmax(teacher / T), q = softmax(student / T), S = T^2 if scale_by_temperature_squared, else 1
 ///
-/// Shapes      as KlDivergence; the teacher may be log_probabilities(x), or several with weights (core/teachers.hpp)
+/// Shapes      as KlDivergence; the teacher may be log_probabilities(x), or several teachers with weights
+///             (core/teachers.hpp)
 /// Ranges      temperature > 0 and finite, skew in [0, 1], weight finite; the loss is >= 0 times weight
-/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
-///             exactly the student's memory. The teacher is a constant
+/// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
+///             student's memory. The teacher is a constant
 /// Gradient    weight * w_i / divisor * S / T * q_ij (h_ij - sum_k q_ik h_ik),    h = ln(q / m) - skew q / m
-/// Infinities  skew > 0: none of -infinity makes the loss infinite; skew = 0: as ReverseKl
-/// Throws      std::invalid_argument on a parameter out of range and on what KlDivergence throws for; before anything
-///             is written
+/// Infinities  skew > 0: -infinity never makes the loss infinite; skew = 0: as ReverseKl
+/// Throws      std::invalid_argument for a parameter out of range and wherever KlDivergence throws; before anything is
+///             written
 /// Accuracy    that of Precision::high
 /// Cost        two reads of student and teacher, one write of grad; scratch: three rows of the computed type
 /// Conventions skew is the student's share (DistiLLM's lam)

@@ -16,15 +16,15 @@
 namespace distill {
 inline namespace DISTILL_ABI {
 
-/// What softmax, log_softmax and their backward functions may also take.
+/// Optional arguments of softmax, log_softmax and their backward functions.
 struct SoftmaxOptions {
-  Precision precision = Precision::standard;  ///< changes nothing at present: both meet the figures of high
+  Precision precision = Precision::standard;  ///< no effect at present: both meet the figures of high
   Executor executor = {};
 };
 
 namespace detail {
 
-/// Checks the arguments that softmax and log_softmax have, and runs `row_kernel` on each row.
+/// Checks the arguments of softmax and log_softmax, and runs `row_kernel` on each row.
 template <class Logits, class Out, class RowKernel>
 void softmax_rows(const char* who, const MatrixView<Logits>& logits, const MatrixView<Out>& out, double temperature,
                   const SoftmaxOptions& options, const RowKernel& row_kernel) {
@@ -45,7 +45,7 @@ void softmax_rows(const char* who, const MatrixView<Logits>& logits, const Matri
 /// Softmax of each row at a temperature.
 ///
 /// Formula     out_ij = exp(logits_ij / T) / sum_k exp(logits_ik / T)
-/// Shapes      logits, out: rows x cols, float, double, half or bfloat16, each its own; out may be exactly logits'
+/// Shapes      logits, out: rows x cols, float, double, half or bfloat16, independently; out may be exactly logits'
 ///             memory
 /// Ranges      temperature > 0 and finite; out in [0, 1], rows sum to 1. -infinity gives 0. A row with NaN or
 ///             +infinity, or with nothing but -infinity, gives NaN
@@ -62,8 +62,8 @@ void softmax(const Logits& logits, Out&& out, double temperature = 1, const Soft
 /// The vector-Jacobian product of softmax: from d loss / d output to d loss / d logits.
 ///
 /// Formula     grad_logits_ij = p_ij (g_ij - sum_k p_ik g_ik) / T, with p = output of softmax, g = grad_output
-/// Shapes      all rows x cols, float, double, half or bfloat16, each its own; grad_logits is overwritten, or added to
-///             with add_to(grad_logits), and may be exactly the memory of output or of grad_output
+/// Shapes      all rows x cols, float, double, half or bfloat16, independently; grad_logits is overwritten, or with
+///             add_to(grad_logits) added to, and may be exactly the memory of output or of grad_output
 /// Throws      as softmax
 /// Cost        two sweeps over the inputs, one write; no scratch
 template <class Output, class GradOutput, class GradLogits>

@@ -1,4 +1,4 @@
-// KL in both directions, mixed.
+// The weighted sum of forward and reverse KL.
 #pragma once
 
 #include <distill/core/gradient.hpp>
@@ -11,24 +11,25 @@
 namespace distill {
 inline namespace DISTILL_ABI {
 
-/// Kullback-Leibler divergence in both directions:
+/// Forward and reverse KL divergence, weighted:
 ///
 ///     loss = weight * S / divisor * sum_i w_i (forward_weight KL(p_i || q_i) + (1 - forward_weight) KL(q_i || p_i))
 ///     p = softmax(teacher / T), q = softmax(student / T), S = T^2 if scale_by_temperature_squared, else 1
 ///
-/// Shapes      as KlDivergence; the teacher may be log_probabilities(x), or several with weights (core/teachers.hpp)
+/// Shapes      as KlDivergence; the teacher may be log_probabilities(x), or several teachers with weights
+///             (core/teachers.hpp)
 /// Ranges      temperature > 0 and finite, forward_weight in [0, 1], weight finite; the loss is >= 0 times weight
-/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
-///             exactly the student's memory. The teacher is a constant
+/// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
+///             student's memory. The teacher is a constant
 /// Gradient    forward_weight times KlDivergence's + (1 - forward_weight) times ReverseKl's
 /// Infinities  as KlDivergence and ReverseKl; a direction of weight 0 counts as 0 even where it is infinite
-/// Throws      std::invalid_argument on a parameter out of range and on what KlDivergence throws for; before anything
-///             is written
+/// Throws      std::invalid_argument for a parameter out of range and wherever KlDivergence throws; before anything is
+///             written
 /// Accuracy    that of Precision::high
 /// Cost        two reads of student and teacher, one write of grad; scratch: three rows of the computed type
-/// Conventions forward_weight is on KL(teacher || student), as torchtune's sym_kd_ratio; distillm's lam is 1 -
-///             forward_weight. Both of those leave out the teacher's entropy: subtract_teacher_entropy = false has -sum
-///             p ln q in place of KL(p || q), the same gradient. 1/2 is half of Jeffreys' divergence
+/// Conventions forward_weight weights KL(teacher || student), like torchtune's sym_kd_ratio; distillm's lam is 1 -
+///             forward_weight. Both leave out the teacher's entropy: subtract_teacher_entropy = false has -sum p ln q
+///             in place of KL(p || q), with the same gradient. 1/2 gives half of Jeffreys' divergence
 /// Paper       Jeffreys: An invariant form for the prior probability in estimation problems, 1946
 struct SymmetricKl {
   double temperature = 1;

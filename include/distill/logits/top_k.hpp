@@ -1,4 +1,4 @@
-// Divergences from a teacher of whom only the k most probable classes are known, as inference engines return them.
+// Divergences from a teacher of which only the k most probable classes are known, as inference engines return them.
 #pragma once
 
 #include <algorithm>
@@ -19,8 +19,8 @@
 namespace distill {
 inline namespace DISTILL_ABI {
 
-/// The k classes a row that a teacher holds, in any order, and their log-probabilities; both rows x k. An entry of
-/// -infinity is a class that the teacher gives probability 0.
+/// The k classes per row that a teacher gives, in any order, and their log-probabilities; both rows x k. An entry of
+/// -infinity is a class with probability 0.
 template <class Index, class T>
 struct SparseTeacherView {
   MatrixView<Index> indices;
@@ -37,7 +37,7 @@ auto sparse_teacher(const Indices& indices, const LogProbabilities& log_probabil
 
 namespace detail {
 
-/// Sizes, and every index of every row that counts: in range and only once.
+/// Checks sizes, and that every index in every row that counts is in range and occurs once.
 template <class Index, class T>
 void require_sparse_teacher(const char* who, const SparseTeacherView<Index, T>& teacher, std::size_t rows,
                             std::size_t cols, const float* weights) {
@@ -61,7 +61,7 @@ void require_sparse_teacher(const char* who, const SparseTeacherView<Index, T>& 
       }
       seen[j] = static_cast<std::size_t>(index);
     }
-    // comparisons of our own, so that units with other instruction sets share no code of these
+    // our own comparison, so that units with other instruction sets share no code
     std::sort(seen, seen + indices.cols, [](std::size_t a, std::size_t b) { return a < b; });
     const std::size_t* const twice =
         std::adjacent_find(seen, seen + indices.cols, [](std::size_t a, std::size_t b) { return a == b; });
@@ -113,7 +113,7 @@ double top_k(const char* who, const Loss& loss, const Term& term, double linear,
 
 }  // namespace detail
 
-/// KL(p || q) from the k classes that a teacher holds:
+/// KL(p || q) from the k classes that a teacher gives:
 ///
 ///     loss = weight * S / divisor * sum_i w_i KL(p_i || q_i),    q = softmax(student / T), p by `tail`
 ///
@@ -121,26 +121,25 @@ double top_k(const char* who, const Loss& loss, const Term& term, double linear,
 ///             k, any k up to cols, any integer type. Scalars: float, double, half or bfloat16; computed in the
 ///             student's type, in double over the k classes
 /// Ranges      temperature and teacher_temperature > 0 and finite, weight finite; indices from 0 to cols - 1, each once
-///             a row. teacher_temperature is the one at which the log-probabilities were made; they are softened from
-///             there to temperature. Logits in their place are right where the tail is renormalise_*
-/// Returns     the loss; grad (if passed) receives d loss / d student for all classes, or is added to with
-///             add_to(grad). grad may be exactly the student's memory. The teacher is a constant
-/// Gradient    weight * w_i / divisor * S / T * q_ij (h_ij - sum_k q_ik h_ik), h the divergence's derivative for the
-///             classes that the teacher holds, and for the others: 0 (truncate), that of p = 0 (renormalise_teacher),
-///             that of the bucket (tail_bucket); renormalise_both has no gradient there
-/// Infinities  a student who is certain of one class (logits of 1e4 and beyond) gives a large loss, not an infinite
-///             one; -infinity in the student for a class that the teacher holds gives +infinity, with a finite gradient
-/// Throws      std::invalid_argument on an index out of range or held twice, shapes that differ, and what KlDivergence
-///             throws for; before anything is written
+///             per row. teacher_temperature is the one at which the log-probabilities were computed; they are softened
+///             from there to temperature. With the renormalise_* tails, logits are correct in their place
+/// Returns     the loss; grad (if passed) receives d loss / d student for all classes; add_to(grad) adds it. grad may
+///             be exactly the student's memory. The teacher is a constant
+/// Gradient    weight * w_i / divisor * S / T * q_ij (h_ij - sum_k q_ik h_ik), with h the divergence's derivative for
+///             the known classes; for the others that of p = 0 (renormalise_teacher), that of the bucket (tail_bucket),
+///             or 0 (truncate); renormalise_both has no gradient there
+/// Infinities  a student that is certain of one class (logits of 1e4 and more) gives a large loss, not an infinite one;
+///             -infinity in the student for a known class gives +infinity, with a finite gradient
+/// Throws      std::invalid_argument for an index out of range or given twice, shapes that differ, and wherever
+///             KlDivergence throws; before anything is written
 /// Cost        one read of student, one write of grad, and k classes in double; scratch: one row of the computed type
-///             and k classes. Where the others of the student have less than a quarter of its mass, one more look at
+///             and k classes. If the unknown classes have less than a quarter of the student's mass, one more pass over
 ///             its row
-/// Conventions tail_bucket, the default, is the only tail that is a divergence of what is known and, if both
-///             temperatures are the same, 0 where the student agrees; else the teacher's bucket is softened as the one
-///             class that it is, and the student's is a sum of softened classes. distillkit's missing = 'zero' is
-///             renormalise_teacher, its 'symmetric_uniform' tail_bucket; axolotl's KL is truncate with the teacher's
-///             probabilities as given (teacher_temperature = temperature) and divides by entries; NeMo-RL's default is
-///             renormalise_both
+/// Conventions tail_bucket, the default, is the only tail that is a divergence on all that is known. With equal
+///             temperatures it is 0 where the student agrees; otherwise the teacher's bucket is softened as one class,
+///             while the student's is a sum of softened classes. distillkit's missing = 'zero' is renormalise_teacher,
+///             its 'symmetric_uniform' tail_bucket; axolotl's KL is truncate with the teacher's probabilities as given
+///             (teacher_temperature = temperature) and divides by entries; NeMo-RL's default is renormalise_both
 /// Paper       Peng et al.: Pre-training Distillation for Large Language Models, 2024 (arXiv:2410.16215); Anshumann et
 ///             al.: Sparse Logit Sampling, 2025 (arXiv:2503.16870)
 struct TopKKl {
@@ -164,7 +163,7 @@ struct TopKKl {
   }
 };
 
-/// KL(q || p) from the k classes that a teacher holds.
+/// KL(q || p) from the k classes that a teacher gives.
 ///
 ///     loss = weight * S / divisor * sum_i w_i KL(q_i || p_i)
 ///
@@ -192,7 +191,7 @@ struct TopKReverseKl {
   }
 };
 
-/// The generalised Jensen-Shannon divergence from the k classes that a teacher holds.
+/// The generalised Jensen-Shannon divergence from the k classes that a teacher gives.
 ///
 ///     loss = weight * S / divisor * sum_i w_i (beta KL(p_i || m_i) + (1 - beta) KL(q_i || m_i))
 ///     m = beta p + (1 - beta) q
@@ -225,12 +224,12 @@ struct TopKJensenShannon {
   }
 };
 
-/// Total variation distance from the k classes that a teacher holds.
+/// Total variation distance from the k classes that a teacher gives.
 ///
 ///     loss = weight * S / divisor * sum_i w_i sum_j |p_ij - q_ij| / 2
 ///
 /// Else        as TopKKl; -infinity in the student leaves it finite
-/// Conventions the half is in it
+/// Conventions the factor 1/2 is included
 struct TopKTotalVariation {
   double temperature = 1;
   double teacher_temperature = 1;

@@ -1,4 +1,4 @@
-// The distance between sorted probabilities, for a teacher with another vocabulary.
+// The distance between sorted probabilities, for a teacher with a different vocabulary.
 #pragma once
 
 #include <type_traits>
@@ -16,28 +16,29 @@
 namespace distill {
 inline namespace DISTILL_ABI {
 
-/// Universal logit distillation: the Wasserstein distance of the two distributions where all classes are equally far
-/// apart, which needs no classes in common:
+/// Universal logit distillation: the Wasserstein distance between the two distributions when all classes are equally
+/// far apart; it needs no common classes:
 ///
 ///     loss = weight / divisor * sum_i w_i sum_r |q_i(r) - p_i(r)|
 ///     p = softmax(teacher / teacher_temperature), q = softmax(student / temperature), (r): sorted, the largest first
 ///
-/// Shapes      student, grad: rows x cols; teacher: rows x any number of columns, the missing classes have probability
-///             0; logits or log_probabilities(x). float, double, half or bfloat16, each its own, but grad the student's
+/// Shapes      student, grad: rows x cols; teacher: rows x any number of columns, missing classes have probability 0;
+///             logits or log_probabilities(x). float, double, half or bfloat16, independently, but grad has the
+///             student's type
 /// Ranges      both temperatures > 0 and finite, weight finite; the loss is from 0 to 2 times weight
-/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
-///             exactly the student's memory. The teacher is a constant
-/// Gradient    weight * w_i / divisor / temperature * q_ij (s_ij - sum_k q_ik s_ik), s_ij the sign of q_ij less the
+/// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
+///             student's memory. The teacher is a constant
+/// Gradient    weight * w_i / divisor / temperature * q_ij (s_ij - sum_k q_ik s_ik), s_ij the sign of q_ij minus the
 ///             teacher's probability of the same rank, 0 where they are equal. Equal probabilities of the student are
-///             ranked in their order
-/// Infinities  -infinity is a class of probability 0; a row with NaN or +infinity, or with nothing but -infinity, has a
-///             loss and gradient of NaN
-/// Throws      std::invalid_argument on another number of rows, a parameter out of range, and what KlDivergence throws
-///             for; before anything is written
+///             ranked by class
+/// Infinities  -infinity is a class of probability 0; a row with NaN or +infinity, or with nothing but -infinity, has
+///             loss and gradient NaN
+/// Throws      std::invalid_argument for another number of rows, a parameter out of range, and wherever KlDivergence
+///             throws; before anything is written
 /// Cost        sorts both rows; scratch: five rows of the student's and one of the teacher's size
-/// Conventions no half, no T^2. Rows are pairs of tokens: which of the teacher's stands beside which of the student's is
-///             the caller's to say. TRL averages over a sequence's tokens and then over sequences: row weights
-///             1 / tokens
+/// Conventions no factor 1/2, no T^2. Rows are pairs of tokens; the caller decides which of the teacher's tokens
+///             belongs to which of the student's. TRL averages over a sequence's tokens and then over sequences: row
+///             weights 1 / tokens
 /// Paper       Boizard et al.: Towards Cross-Tokenizer Distillation, 2024 (arXiv:2402.12030)
 struct UniversalLogit {
   double temperature = 1;

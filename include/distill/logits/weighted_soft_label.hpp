@@ -1,4 +1,4 @@
-// KD whose rows count less the better the student already knows them.
+// KD in which a row counts less the better the student already knows it.
 #pragma once
 
 #include <cmath>
@@ -17,28 +17,28 @@
 namespace distill {
 inline namespace DISTILL_ABI {
 
-/// Weighted soft labels: the teacher's term of each row weighted by how much worse than the teacher the student knows
-/// the label:
+/// Weighted soft labels: each row's KL, weighted by how much worse the student knows the label than the teacher does:
 ///
 ///     loss = weight * S / divisor * sum_i w_i a_i KL(p_i || q_i),    a_i = 1 - exp(-CE(student_i) / CE(teacher_i))
 ///     CE(x) = -ln softmax(x)[label] at temperature 1
 ///     p = softmax(teacher / T), q = softmax(student / T), S = T^2 if scale_by_temperature_squared, else 1
 ///
-/// Shapes      as KlDivergence; the teacher may be log_probabilities(x), or several with weights (core/teachers.hpp).
-///             labels: rows integers from 0 to cols - 1, or ignore_label: that row counts as of weight 0
+/// Shapes      as KlDivergence; the teacher may be log_probabilities(x), or several teachers with weights
+///             (core/teachers.hpp). labels: one integer per row, from 0 to cols - 1, or ignore_label, which gives the
+///             row weight 0
 /// Ranges      temperature > 0 and finite, weight finite; the loss is >= 0 times weight; a_i is in [0, 1]
-/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
-///             exactly the student's memory. The teacher is a constant
+/// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
+///             student's memory. The teacher is a constant
 /// Gradient    weight * w_i / divisor * a_i S / T * (q_ij - p_ij); a_i is a constant
-/// Infinities  as KlDivergence; a teacher who is certain of the label has a_i = 1, and so has a student who excludes
-///             it. A row of a_i = 0 counts as 0 even where KL is infinite
-/// Throws      std::invalid_argument on a label or parameter out of range and on what KlDivergence throws for; before
+/// Infinities  as KlDivergence; a_i = 1 if the teacher is certain of the label or the student rules it out. A row with
+///             a_i = 0 counts as 0 even where KL is infinite
+/// Throws      std::invalid_argument for a label or parameter out of range and wherever KlDivergence throws; before
 ///             anything is written
 /// Accuracy    that of Precision::high
 /// Cost        three reads of student and teacher, one write of grad; scratch: five rows of the computed type
 /// Conventions the published code leaves out the teacher's entropy: subtract_teacher_entropy = false has -sum p ln q in
-///             place of KL, the same gradient; its epsilon of 1e-7 beside CE(teacher) is teacher_epsilon. It adds CE
-///             with the labels: CrossEntropy, with add_to(grad)
+///             place of KL, with the same gradient; the 1e-7 that it adds to CE(teacher) is teacher_epsilon. It also
+///             adds CE with the labels: CrossEntropy, with add_to(grad)
 /// Paper       Zhou, Song, Chen et al.: Rethinking Soft Labels for Knowledge Distillation, 2021 (arXiv:2102.00650)
 struct WeightedSoftLabel {
   double temperature = 2;
@@ -90,7 +90,7 @@ struct WeightedSoftLabel {
         });
   }
 
-  /// 1 - exp(-student / teacher); where both are 0 the student has nothing to learn, where both are infinite all
+  /// 1 - exp(-student / teacher); where both are 0 the student has nothing to learn, where both are infinite everything
   static double share_of(double student, double teacher) {
     if (student == 0) return 0;
     return std::isinf(student) ? 1 : -std::expm1(-student / teacher);
