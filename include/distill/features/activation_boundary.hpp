@@ -43,30 +43,30 @@ struct SquaredHinge {
 
 }  // namespace detail
 
-/// Activation boundary transfer: a neuron of the student is to be active, by a margin, exactly where the teacher's is;
-/// how active the teacher's is does not count:
+/// Activation boundary transfer: a neuron of the student should be active, by a margin, exactly where the teacher's is;
+/// how strongly the teacher's is active does not count:
 ///
 ///     loss = weight / divisor * sum_i w_i sum_j D(student_ij, teacher_ij)
 ///     D(s, t) = max(margin - s, 0)^2 where t > 0, max(margin + s, 0)^2 elsewhere
 ///
-/// Shapes      student, teacher, grad: rows x cols, one sample a row, before the ReLU: float, double, half or bfloat16;
-///             the teacher's type is free, grad has the student's. If either is double, all is computed in double, else
-///             in float. A map of N x C x H x W is N rows of C*H*W
+/// Shapes      student, teacher, grad: rows x cols, one sample per row, before the ReLU: float, double, half or
+///             bfloat16; the teacher's type may differ, grad has the student's. Computed in double if either is double,
+///             else in float. A map of N x C x H x W is N rows of C*H*W
 /// Ranges      margin >= 0 and finite, weight finite; the loss is >= 0 times weight
-/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
-///             exactly the student's memory. The teacher is a constant
+/// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
+///             student's memory. The teacher is a constant
 /// Gradient    weight * w_i / divisor times -2 max(margin - s, 0) where t > 0, 2 max(margin + s, 0) elsewhere
 /// Divisor     Reduction::mean, the default, is the mean over rows of the sum over columns; Reduction::per_element the
 ///             mean over elements
-/// Exceptions  a teacher of 0 is inactive. A row with NaN or an infinity has a loss and gradient of NaN. Hinges whose
-///             squares overflow or vanish are computed in a wider type
+/// Exceptions  a teacher of 0 is inactive. A row with NaN or an infinity has loss and gradient NaN. Hinges whose
+///             squares overflow or underflow are computed in a wider type
 /// Throws      std::invalid_argument on a parameter out of range, shapes that differ, 0 columns, null, a stride below
 ///             cols, memory that overlaps, a row weight that is negative or not finite; before anything is written
 /// Cost        one read of student and teacher, one write of grad; no scratch
-/// Conventions published code means over the batch, with a factor of 3 / 1000 and 1/2, 1/4, ... for layers before the
-///             last: that is `weight`. The margin is 1 in the paper and 2 in published training
+/// Conventions published code averages over the batch, with a factor of 3 / 1000, and 1/2, 1/4, ... for layers before
+///             the last: set `weight`. The margin is 1 in the paper and 2 in published training
 /// Paper       Heo, Lee, Yun, Choi: Knowledge Transfer via Distillation of Activation Boundaries Formed by Hidden
-///             Neurons, 2019 (arXiv:1811.03233). Widths that differ need Projected (features/projected.hpp)
+///             Neurons, 2019 (arXiv:1811.03233). If widths differ, use Projected (features/projected.hpp)
 struct ActivationBoundary {
   double margin = 1;
   double weight = 1;

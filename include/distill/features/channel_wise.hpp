@@ -18,32 +18,32 @@
 namespace distill {
 inline namespace DISTILL_ABI {
 
-/// Channel-wise distillation: each channel becomes a distribution over positions, so that what counts is where it is
-/// active, not how strongly:
+/// Channel-wise distillation: each channel becomes a distribution over positions, so the loss compares where it is
+/// active, not its overall level:
 ///
 ///     loss = weight * S / divisor * sum_i w_i sum_c KL(p_ic || q_ic),    KL(p || q) = sum_x p_x (ln p_x - ln q_x)
 ///     p_ic = softmax over positions x of teacher_icx / T, q_ic of student_icx / T
 ///     S = T^2 if scale_by_temperature_squared, else 1
 ///
 /// Shapes      student, teacher, grad: FeatureMapView of batch x channels x (height x width), of the same shape; their
-///             strides may differ. float, double, half or bfloat16; the teacher's type is free, grad has the student's.
-///             If either is double, all is computed in double, else in float
+///             strides may differ. float, double, half or bfloat16; the teacher's type may differ, grad has the
+///             student's. Computed in double if either is double, else in float
 /// Ranges      temperature > 0 and finite, weight finite; the loss is >= 0 times weight
-/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
-///             exactly the student's memory. The teacher is a constant
+/// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
+///             student's memory. The teacher is a constant
 /// Gradient    d loss / d student_icx = weight * w_i / divisor * S / T * (q_icx - p_icx)
 /// Divisor     Reduction::per_element, the default, is the mean over samples and channels
-/// Exceptions  one position, or a channel that differs from the teacher's by a constant: 0, gradient 0. -infinity
-///             masks a position as in KlDivergence. A sample with NaN or +infinity, or with a channel of nothing but
-///             -infinity, has a loss and gradient of NaN
+/// Exceptions  with one position, or a channel that differs from the teacher's by a constant, loss and gradient are 0.
+///             -infinity masks a position as in KlDivergence. A sample with NaN or +infinity, or with a channel of
+///             nothing but -infinity, has loss and gradient NaN
 /// Throws      std::invalid_argument on a parameter out of range, shapes that differ, 0 channels or positions, null,
 ///             strides that make elements coincide, memory that overlaps, a sample weight that is negative or not
 ///             finite; before anything is written
 /// Cost        one read of student and teacher, one write of grad (Precision::high, and T above 32: two reads);
-///             scratch: two channels, and 32 more where positions are not neighbours in memory (N x H x W x C)
-/// Conventions the published loss has T^2 and divides by samples and channels, as the defaults do
+///             scratch: two channels, and 32 more where positions are not adjacent in memory (N x H x W x C)
+/// Conventions the published loss has T^2 and divides by samples and channels, like the defaults
 /// Paper       Shu, Liu, Gao, Yan, Shen: Channel-Wise Knowledge Distillation for Dense Prediction, 2021
-///             (arXiv:2011.13256). Channels that differ in number need a learned 1 x 1 convolution in front
+///             (arXiv:2011.13256). If the numbers of channels differ, put a learned 1 x 1 convolution in front
 struct ChannelWise {
   double temperature = 1;
   bool scale_by_temperature_squared = true;

@@ -1,4 +1,5 @@
-// Distance between the factors of student and teacher: hidden features, or their energy over positions, of unit length.
+// Distance between the factors of student and teacher: hidden features, or their energies over positions, at unit
+// length.
 #pragma once
 
 #include <algorithm>
@@ -20,7 +21,7 @@
 namespace distill {
 inline namespace DISTILL_ABI {
 
-/// What of a sample x of channels c and positions p is compared.
+/// What is compared of a sample x with channels c and positions p.
 enum class Factor {
   features,  ///< all of x_cp
   energy,    ///< sum_c |x_cp|^power at each position
@@ -33,39 +34,39 @@ enum class FactorDistance {
   euclidean,  ///< sqrt(sum_k (u_k - v_k)^2)
 };
 
-/// Factor transfer: what a translator made of the student's features, against what a paraphraser made of the teacher's:
+/// Factor transfer: compares a translator's output for the student's features with a paraphraser's for the teacher's:
 ///
 ///     loss = weight / divisor * sum_i w_i D(F(student_i), F(teacher_i))
 ///     F(x) = a / |a|,  a by `factor`
 ///
 /// Shapes      student, teacher, grad: FeatureMapView of batch x channels x (height x width), of any strides; the
-///             teacher's channels are the student's, with Factor::energy any. Where heights or widths differ, both sides
-///             are average-pooled first, each axis to the smaller of its two sizes. float, double, half or bfloat16; the
-///             teacher's type is free, grad has the student's. If either is double, all is computed in double, else in
-///             float
+///             teacher has as many channels as the student, with Factor::energy any number. Where heights or widths
+///             differ, both sides are average-pooled first, each axis to the smaller of its two sizes. float, double,
+///             half or bfloat16; the teacher's type may differ, grad has the student's. Computed in double if either is
+///             double, else in float
 /// Ranges      power (of Factor::energy) from 1 to 64, weight finite; the loss is >= 0 times weight
-/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
-///             exactly the student's memory. The teacher is a constant
-/// Gradient    weight * w_i / divisor * (g - u (u . g)) / |a|, with g = sign(u - v), 0 at 0, or 2 (u - v), or
-///             (u - v) / |u - v|; of energy times power |x_cp|^(power - 1) sign(x_cp)
-/// Divisor     Reduction::per_element, the default, is the mean over samples and the factor's numbers (euclidean: over
-///             samples)
-/// Exceptions  a sample of zeros has the factor 0 and the gradient 0; where both factors are equal the gradient is 0. A
-///             sample with NaN or an infinity has a loss and gradient of NaN. Lengths that overflow or vanish are
-///             computed in a wider type
+/// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
+///             student's memory. The teacher is a constant
+/// Gradient    weight * w_i / divisor * (g - u (u . g)) / |a|, with g = sign(u - v), 0 at 0, or 2 (u - v), or (u - v) /
+///             |u - v|; for energy, times power |x_cp|^(power - 1) sign(x_cp)
+/// Divisor     Reduction::per_element, the default, is the mean over samples and elements of the factor (euclidean:
+///             over samples)
+/// Exceptions  a sample of zeros has factor 0 and gradient 0; where both factors are equal the gradient is 0. A sample
+///             with NaN or an infinity has loss and gradient NaN. Norms that overflow or underflow are computed in a
+///             wider type
 /// Throws      std::invalid_argument on a parameter out of range, batches or channels that differ, 0 channels or
 ///             positions, null, strides that make elements coincide, memory that overlaps, a sample weight that is
 ///             negative or not finite; before anything is written
 /// Cost        one read of student and teacher from memory, and two from cache; one write of grad. Scratch: none for
-///             features of one order in memory, else a copy of both sides' sample; energy: as AttentionTransfer
+///             features in the same layout, else a copy of a sample of both sides; energy: as AttentionTransfer
 /// Conventions the paper's distance is absolute or euclidean. Published code takes the mean over elements of absolute
-///             differences of whole maps; or of energies, where it has x^power: the same for even powers; or the mean
-///             over samples of euclidean ones. Epsilons for the length are left out
+///             differences of whole maps; or of energies with x^power, which is the same for even powers; or the mean
+///             over samples of euclidean distances. Epsilons for the norm are left out
 /// Paper       Kim, Park, Kwak: Paraphrasing Complex Network: Network Compression via Factor Transfer, 2018
 ///             (arXiv:1802.04977). Translator and paraphraser are yours
 struct FactorTransfer {
   Factor factor = Factor::features;
-  double power = 2;  ///< of energy
+  double power = 2;  ///< for Factor::energy
   FactorDistance distance = FactorDistance::absolute;
   double weight = 1;
   Reduction reduction = Reduction::per_element;

@@ -26,33 +26,33 @@ enum class FeatureDistance {
 /// Distance between hidden features (hints, embeddings, hidden states) of the same width:
 ///
 ///     loss = weight / divisor * sum_i w_i D(s_i, t_i)
-///     D by `distance`; with `normalize` of s_i / |s_i| and t_i / |t_i| (cosine: no difference)
+///     D by `distance`; with `normalize` of s_i / |s_i| and t_i / |t_i| (the cosine is the same)
 ///
-/// Shapes      student, teacher, grad: rows x cols, one sample (or token) a row: float, double, half or bfloat16; the
-///             teacher's type is free, grad has the student's. If either is double, all is computed in double, else in
+/// Shapes      student, teacher, grad: rows x cols, one sample (or token) per row: float, double, half or bfloat16; the
+///             teacher's type may differ, grad has the student's. Computed in double if either is double, else in
 ///             float. A map of N x C x H x W is N rows of C*H*W
 /// Ranges      delta > 0 and finite, weight finite; the loss is >= 0 times weight
-/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
-///             exactly the student's memory. The teacher is a constant
-/// Gradient    weight * w_i / divisor times: squared 2 d_j; absolute sign(d_j), 0 at 0; smooth_l1 d_j / delta, within
-///             [-1, 1]; cosine (s_j / |s| * cos - t_j / |t|) / |s|; with normalize (g - s (s . g) / |s|^2) / |s| for
+/// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
+///             student's memory. The teacher is a constant
+/// Gradient    weight * w_i / divisor times: squared 2 d_j; absolute sign(d_j), 0 at 0; smooth_l1 d_j / delta, clipped
+///             to [-1, 1]; cosine (s_j / |s| * cos - t_j / |t|) / |s|; with normalize (g - s (s . g) / |s|^2) / |s| for
 ///             the gradient g with respect to s / |s|
 /// Divisor     Reduction::per_element, the default, is the mean over elements (cosine: a row is one element)
 /// Exceptions  a row of norm 0 is normalised to 0 and its gradient is 0; the cosine with it is 0, the distance 1. A row
-///             with NaN or an infinity has a loss and gradient of NaN. Differences whose squares overflow or vanish are
+///             with NaN or an infinity has loss and gradient NaN. Differences whose squares overflow or underflow are
 ///             computed in a wider type
 /// Throws      std::invalid_argument on a parameter out of range, shapes that differ, 0 columns, null, a stride below
 ///             cols, memory that overlaps, a row weight that is negative or not finite; before anything is written
 /// Cost        one read of student and teacher, one write of grad (normalised: the row is read again from cache); no
 ///             scratch
-/// Conventions published code means over all elements (hint losses, hidden states: squared or smooth_l1 with the
-///             defaults), or sums a row and means over rows (patient distillation: squared, normalize,
+/// Conventions published code averages over all elements (hint losses, hidden states: squared or smooth_l1 with the
+///             defaults), or sums over a row and averages over rows (patient distillation: squared, normalize,
 ///             Reduction::mean); none halves the square
-/// Paper       Romero et al.: FitNets: Hints for Thin Deep Nets, 2015 (arXiv:1412.6550). Widths that differ need
+/// Paper       Romero et al.: FitNets: Hints for Thin Deep Nets, 2015 (arXiv:1412.6550). If widths differ, use
 ///             Projected (features/projected.hpp)
 struct FeatureMatching {
   FeatureDistance distance = FeatureDistance::squared;
-  double delta = 1;  ///< of smooth_l1 and huber
+  double delta = 1;  ///< for smooth_l1 and huber
   bool normalize = false;
   double weight = 1;
   Reduction reduction = Reduction::per_element;

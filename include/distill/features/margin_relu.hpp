@@ -1,4 +1,4 @@
-// Distance between feature maps that leaves out what no ReLU would show: the overhaul of feature distillation.
+// Distance between feature maps that ignores differences which a ReLU would hide: the overhaul of feature distillation.
 #pragma once
 
 #include <cmath>
@@ -63,32 +63,32 @@ struct MarginTerms {
 
 }  // namespace detail
 
-/// Partial squared distance from the teacher's features behind a margin ReLU, which keeps what is positive and raises
-/// what is below a channel's margin to it:
+/// Partial squared distance to the teacher's features after a margin ReLU, which raises features below the channel's
+/// negative margin to it:
 ///
 ///     loss = weight / divisor * sum_i w_i sum_cp D(student_icp, max(teacher_icp, margin_c))
 ///     D(s, t) = 0 where s <= t <= 0, (s - t)^2 elsewhere        over channels c, positions p
 ///
 /// Shapes      student, teacher, grad: FeatureMapView of batch x channels x (height x width), of the same shape, before
-///             their ReLU; their strides may differ. margins: one for each channel, a MatrixView of 1 row or anything
-///             contiguous with data() and size(). float, double, half or bfloat16, each of its own type, but grad has
-///             the student's. If student or teacher is double, all is computed in double, else in float
-/// Ranges      margins <= 0; -infinity: the teacher as it is. weight finite; the loss is >= 0 times weight
-/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
-///             exactly the student's memory. Teacher and margins are constants; batch_norm_margin() computes a margin
+///             their ReLU; their strides may differ. margins: one per channel, a MatrixView of 1 row or anything
+///             contiguous with data() and size(). float, double, half or bfloat16, independently, but grad has the
+///             student's type. Computed in double if student or teacher is double, else in float
+/// Ranges      margins <= 0, -infinity leaves the teacher as it is; weight finite; the loss is >= 0 times weight
+/// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
+///             student's memory. Teacher and margins are constants; batch_norm_margin() computes a margin
 /// Gradient    weight * w_i / divisor * 2 (s - t), or 0 where D is 0
 /// Divisor     Reduction::mean, the default, is the mean over samples of the sum over channels and positions;
 ///             Reduction::per_element the mean over all
-/// Exceptions  a sample with NaN or an infinity has a loss and gradient of NaN. Differences whose squares overflow or
-///             vanish are computed in a wider type
+/// Exceptions  a sample with NaN or an infinity has loss and gradient NaN. Differences whose squares overflow or
+///             underflow are computed in a wider type
 /// Throws      std::invalid_argument on a parameter or margin out of range, shapes that differ, 0 channels or positions,
 ///             null, strides that make elements coincide, memory that overlaps, a sample weight that is negative or not
 ///             finite; before anything is written
 /// Cost        one read of student and teacher, one write of grad; no scratch
-/// Conventions the published code sums a sample and means over the batch, as the default does; one of them has no
+/// Conventions published code sums over a sample and averages over the batch, like the default; one version has no
 ///             margins and a weight of 1 / 1000
-/// Paper       Heo et al.: A Comprehensive Overhaul of Feature Distillation, 2019 (arXiv:1904.01866). Channels that
-///             differ in number need a learned 1 x 1 convolution in front
+/// Paper       Heo et al.: A Comprehensive Overhaul of Feature Distillation, 2019 (arXiv:1904.01866). If the numbers of
+///             channels differ, put a learned 1 x 1 convolution in front
 struct MarginRelu {
   double weight = 1;
   Reduction reduction = Reduction::mean;
@@ -135,13 +135,14 @@ struct MarginRelu {
   }
 };
 
-/// The margin of a channel behind batch normalisation: the mean of what is negative in a normal distribution of this
-/// mean (the normalisation's shift) and deviation (its scale, of which the sign does not count),
+/// The margin of a channel after batch normalisation: the mean, given that it is negative, of a normal variable with
+/// this mean (the normalisation's shift) and deviation (its scale, whose sign does not matter),
 ///
 ///     margin = mean - deviation * phi(z) / Phi(-z),  z = mean / deviation,
 ///
-/// phi and Phi being the standard normal's density and distribution function. Below 0, but for a deviation of 0 and a
-/// mean that is not negative. Published code takes -3 * deviation instead where Phi(-z) is below 0.001 (z above 3.09).
+/// where phi and Phi are the standard normal's density and distribution function. It is below 0, except for a deviation
+/// of 0 with a mean that is not negative. Published code uses -3 * deviation where Phi(-z) is below 0.001 (z above
+/// 3.09).
 inline double batch_norm_margin(double mean, double deviation) {
   detail::require_finite("batch_norm_margin", "mean", mean);
   detail::require_finite("batch_norm_margin", "deviation", deviation);

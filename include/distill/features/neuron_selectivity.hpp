@@ -21,49 +21,49 @@
 namespace distill {
 inline namespace DISTILL_ABI {
 
-/// k(a, b) of two channels, both of unit length over positions.
+/// k(a, b) of two channels, each of unit length over positions.
 enum class SelectivityKernel {
   linear,      ///< a . b
   polynomial,  ///< (a . b + offset)^degree
   gaussian,    ///< exp(-|a - b|^2 / (2 bandwidth^2))
 };
 
-/// Neuron selectivity transfer: where the channels of a layer are active, taken as a set, which is compared with the
-/// teacher's by their maximum mean discrepancy; so channels need no partners:
+/// Neuron selectivity transfer: compares the set of a layer's channels (where each is active) with the teacher's by
+/// maximum mean discrepancy, so channels need no counterparts:
 ///
 ///     loss = weight / divisor * sum_i w_i D_i
 ///     D = mean_ab k(u_a, u_b) - 2 mean_ab k(u_a, v_b) + mean_ab k(v_a, v_b)
-///     u_a = s_a / |s_a| of the student's channels s_a of a sample, v of the teacher's; k by `kernel`
+///     u_a = s_a / |s_a| of the student's channels s_a of a sample, v likewise from the teacher's; k by `kernel`
 ///
 /// Shapes      student, grad: FeatureMapView of batch x channels x (height x width); teacher: the same batch, any
 ///             channels. Where heights or widths differ, both sides are average-pooled first, each axis to the smaller
-///             of its two sizes. float, double, half or bfloat16; the teacher's type is free, grad has the student's
-///             (its strides may differ). If either is double, all is computed in double, else in float
+///             of its two sizes. float, double, half or bfloat16; the teacher's type may differ, grad has the student's
+///             (its strides may differ). Computed in double if either is double, else in float
 /// Ranges      degree a whole number from 1 to 64, offset >= 0 and finite, bandwidth from 1e-6 to 1e6, weight finite;
 ///             the loss is >= 0 times weight
-/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
-///             exactly the student's memory. The teacher is a constant
+/// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
+///             student's memory. The teacher is a constant
 /// Gradient    with k' = dk / d(a . b) and g_a = 2 / C * (mean_b k'(u_a, u_b) u_b - mean_b k'(u_a, v_b) v_b) for C
 ///             channels of the student: weight * w_i / divisor * (g_a - u_a (u_a . g_a)) / |s_a|
-/// Divisor     Reduction::per_element, the default, is the mean over samples, as Reduction::mean is: D is a mean
-/// Exceptions  a channel of zeros stays 0 when it is normalised, and its gradient is 0. A sample with NaN or an
-///             infinity has a loss and gradient of NaN. Channels whose squares overflow or vanish are normalised in a
-///             wider type
+/// Divisor     Reduction::per_element, the default, is the mean over samples, like Reduction::mean, as D is a mean
+/// Exceptions  a channel of zeros stays 0 when normalised, and its gradient is 0. A sample with NaN or an infinity has
+///             loss and gradient NaN. Channels whose squares overflow or underflow are normalised in a wider type
 /// Throws      std::invalid_argument on a parameter out of range, batches that differ, 0 channels or positions, null,
 ///             strides that make elements coincide, memory that overlaps, a sample weight that is negative or not
 ///             finite; before anything is written
-/// Cost        linear: some sweeps over a sample, as D is the squared difference of mean channels. Else the products of
-///             all pairs of a sample's channels, by Eigen (which may allocate for its blocking), and as many for the
-///             gradient. Scratch: a sample of both sides and its gradient, and products of 128 channels with all
-/// Conventions the published code has the kernel (a . b)^2, the default, and the mean over samples. The paper's
-///             bandwidth is such that its square is the mean of |a - b|^2 over pairs
+/// Cost        linear: a few sweeps over a sample, as D is the squared difference of mean channels. Otherwise the
+///             products of all pairs of a sample's channels, by Eigen (which may allocate for its blocking), and as
+///             many for the gradient. Scratch: a sample of both sides and its gradient, and products of 128 channels
+///             with all
+/// Conventions the published code has the kernel (a . b)^2, the default, and the mean over samples. The square of the
+///             paper's bandwidth is the mean of |a - b|^2 over pairs
 /// Paper       Huang, Wang: Like What You Like: Knowledge Distill via Neuron Selectivity Transfer, 2017
 ///             (arXiv:1707.01219)
 struct NeuronSelectivity {
   SelectivityKernel kernel = SelectivityKernel::polynomial;
-  double degree = 2;     ///< of polynomial
-  double offset = 0;     ///< of polynomial
-  double bandwidth = 1;  ///< of gaussian
+  double degree = 2;     ///< for the polynomial kernel
+  double offset = 0;     ///< for the polynomial kernel
+  double bandwidth = 1;  ///< for the Gaussian kernel
   double weight = 1;
   Reduction reduction = Reduction::per_element;
 
@@ -96,14 +96,14 @@ struct NeuronSelectivity {
  private:
   static constexpr std::size_t channels_at_once = 128;
 
-  /// A sample in scratch memory: its channels of unit length, the student's and then the teacher's.
+  /// A sample in scratch memory: its channels at unit length, the student's and then the teacher's.
   template <class C>
   struct Sample {
     std::size_t student, teacher, n;  // channels, positions
     C* unit;
-    C* squares;       // of lengths: 1, or 0 for a channel of zeros
-    double* inverse;  // of lengths of the student's channels before
-    C* gradient;      // with respect to the student's unit channels, but for a factor of 2 / student
+    C* squares;       // squared norms: 1, or 0 for a channel of zeros
+    double* inverse;  // 1 / the norms of the student's original channels
+    C* gradient;      // with respect to the student's unit channels, without a factor of 2 / student
     C* products;
 
     Sample(std::size_t s, std::size_t t, std::size_t positions) : student(s), teacher(t), n(positions) {
@@ -187,8 +187,8 @@ struct NeuronSelectivity {
     return loss;
   }
 
-  /// Sums of k over all pairs, from products of some channels with all at a time; these then become the factors of the
-  /// channels in the gradient.
+  /// Sums of k over all pairs, from the products of a few channels with all; the products then become the channels'
+  /// factors in the gradient.
   template <class L, class Kernel, class C>
   static double pairs(const Sample<C>& sample, const Kernel& k, bool has_gradient) {
     const std::size_t all = sample.student + sample.teacher, n = sample.n;

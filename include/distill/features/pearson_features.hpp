@@ -18,34 +18,34 @@
 namespace distill {
 inline namespace DISTILL_ABI {
 
-/// Half the squared distance of standardised channels: what counts is the pattern over positions and samples, not
-/// scale and shift, which differ between architectures:
+/// Half the squared distance between standardised channels: compares patterns over positions and samples, not scale and
+/// shift, which differ between architectures:
 ///
 ///     loss = weight / divisor * sum_i w_i sum_cx (s_icx - t_icx)^2 / 2
 ///     s_icx = (student_icx - mean_c) / (deviation_c + epsilon), t alike; mean and deviation over samples i and
 ///     positions x, deviation_c^2 = sum_i w_i sum_x (student_icx - mean_c)^2 / (n - 1), n = positions * sum_i w_i
 ///
 /// Shapes      student, teacher, grad: FeatureMapView of batch x channels x (height x width), of the same shape; their
-///             strides may differ. float, double, half or bfloat16; the teacher's type is free, grad has the student's.
-///             If either is double, all is computed in double, else in float
+///             strides may differ. float, double, half or bfloat16; the teacher's type may differ, grad has the
+///             student's. Computed in double if either is double, else in float
 /// Ranges      epsilon >= 0 and finite, weight finite; the loss is >= 0 times weight
-/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
-///             exactly the student's memory. The teacher is a constant. The samples' losses of RowOptions are their
-///             terms: with their weights they add up to the loss of Reduction::sum
+/// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
+///             student's memory. The teacher is a constant. RowOptions::losses receives the samples' terms, whose
+///             weighted sum is the loss of Reduction::sum
 /// Gradient    through mean and deviation; at epsilon = 0 it is weight * w_i / divisor / deviation_c * (s - t - (1 - r)
 ///             s), with the correlation r of student and teacher in channel c
 /// Divisor     Reduction::per_element, the default, is the mean over samples, channels and positions: (n - 1) / n times
 ///             the mean over channels of 1 - r
-/// Exceptions  a channel of equal numbers, or of n <= 1, is standardised to 0, and its gradient is 0. NaN or an
+/// Exceptions  a channel of equal numbers, or with n <= 1, is standardised to 0, and its gradient is 0. NaN or an
 ///             infinity makes its channel NaN in all samples, which share mean and deviation, and so all losses.
-///             Squares that overflow or vanish are computed in a wider type
+///             Squares that overflow or underflow are computed in a wider type
 /// Throws      std::invalid_argument on a parameter out of range, shapes that differ, 0 channels or positions, null,
 ///             strides that make elements coincide, memory that overlaps, a sample weight that is negative or not
 ///             finite; before anything is written
 /// Cost        one read of student and teacher, and three more from cache if it holds a channel of the batch; one write
-///             of grad. Scratch: one double a sample and channel; where positions are not neighbours in memory (N x H x
-///             W x C) 32 channels of the batch. Threads share out channels
-/// Conventions a sample of weight w counts as w samples. mmrazor has epsilon = 1e-6 and otherwise the defaults
+///             of grad. Scratch: one double per sample and channel; where positions are not adjacent in memory (N x H x
+///             W x C) 32 channels of the batch. Threads take different channels
+/// Conventions a sample of weight w counts as w samples. mmrazor uses epsilon = 1e-6 and otherwise the defaults
 /// Paper       Cao, Zhang, Liu, Wang, Zhang, Xu, Zhang: PKD: General Distillation Framework for Object Detectors via
 ///             Pearson Correlation Coefficient, 2022 (arXiv:2207.02039)
 struct PearsonFeatures {

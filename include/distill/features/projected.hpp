@@ -1,4 +1,4 @@
-// A loss on features behind a learned linear layer, for a student that is narrower or wider than its teacher.
+// A loss on features after a learned linear layer, for a student of another width than its teacher.
 #pragma once
 
 #include <cstddef>
@@ -23,10 +23,10 @@ inline namespace DISTILL_ABI {
 template <class T>
 struct LinearProjection {
   MatrixView<T> weights;  ///< teacher's width x student's width
-  MatrixView<T> bias;     ///< 1 x teacher's width; no rows: no bias
+  MatrixView<T> bias;     ///< 1 x teacher's width; no rows mean no bias
 };
 
-/// Of matrices as as_matrix() takes them; the bias is a row, or anything contiguous with data() and size().
+/// Takes matrices like as_matrix(); the bias is a row, or anything contiguous with data() and size().
 template <class Weights>
 auto linear_projection(Weights&& weights) {
   const auto view = as_matrix(weights);
@@ -43,7 +43,7 @@ namespace detail {
 template <class T>
 struct is_gradient_view<LinearProjection<T>> : std::true_type {};
 
-/// A matrix as a factor of a product in C: the memory as it is, or a copy where it holds another type.
+/// A matrix as a factor of a product in C: its memory, or a copy if its type differs.
 template <class C, class T>
 auto factor_of_product(const MatrixView<T>& m) {
   if constexpr (std::is_same_v<std::remove_const_t<T>, C>) {
@@ -58,7 +58,7 @@ auto factor_of_product(const MatrixView<T>& m) {
   }
 }
 
-/// Hands `body` a matrix to add products to, and stores its sum in `out`, or adds it to what that holds.
+/// Passes `body` a matrix to add products to, and stores the sum in `out`, or adds it there.
 template <class C, class T, class Body>
 void sum_products(const MatrixView<T>& out, bool accumulate, const Body& body) {
   if constexpr (std::is_same_v<T, C>) {
@@ -108,7 +108,7 @@ void require_projection(const char* who, const char* weights_name, const char* b
   if (projection.bias.rows != 0) require_shape(bias_name, projection.bias, 1, outputs);
 }
 
-/// Where the parameters' gradients go, checked: of the parameters' shapes, and clear of all else.
+/// Where the parameters' gradients go; checks that they have the parameters' shapes and overlap nothing else.
 template <class Weights, class Grad, class Student, class Teacher>
 auto checked_parameters(const char* who, const LinearProjection<Weights>& projection, const Grad& grad,
                         const MatrixView<Student>& student, const MatrixView<Teacher>& teacher,
@@ -145,26 +145,25 @@ auto checked_parameters(const char* who, const LinearProjection<Weights>& projec
 }  // namespace detail
 
 /// A loss of the projected student: loss(student * weights^T + bias, teacher), with gradients for student, weights and
-/// bias (the hint with a regressor of FitNets). For example
+/// bias (FitNets' hint with its regressor). For example
 ///
 ///     Projected hint{FeatureMatching{}};
 ///     hint(student, linear_projection(weights, bias), teacher,
 ///          grad_student, linear_projection(grad_weights, grad_bias));
 ///
 /// Shapes      student, grad_student: rows x student's width; teacher: rows x teacher's width; weights: teacher's width
-///             x student's width; bias: teacher's width. Any of the four scalar types each; the product is computed in
-///             double if student or weights is double, else in float
-/// Returns     loss's value; each gradient is overwritten, or added to with add_to(). grad_student may be exactly the
-///             student's memory
-/// Gradient    with g = d loss / d (projected student): student g * weights, weights g^T * student, bias the sum of g's
-///             rows
+///             x student's width; bias: teacher's width. Each has any of the four scalar types; the product is computed
+///             in double if student or weights is double, else in float
+/// Returns     the value of `loss`; each gradient is overwritten, or with add_to() added to. grad_student may be
+///             exactly the student's memory
+/// Gradient    with g = d loss / d (projected student): student g * weights; weights g^T * student; bias the sum of the
+///             rows of g
 /// Exceptions  as `loss`; a row of weight 0 is never read. A row with NaN makes the parameters' gradients NaN
 /// Throws      as `loss`, and std::invalid_argument on shapes that do not fit and memory that overlaps; before anything
 ///             is written
 /// Cost        three products of rows x widths, by Eigen in the calling thread (which may allocate for its blocking);
-///             scratch: the projected rows; arguments of two bytes an element are copied
-/// Rows        are the same whatever the executor; Eigen's products of a batch that is split may differ in the last
-///             digits
+///             scratch: the projected rows; arguments of two bytes per element are copied
+/// Rows        do not depend on the executor; if you split a batch, Eigen's products may differ in the last digits
 /// Paper       Romero et al.: FitNets: Hints for Thin Deep Nets, 2015 (arXiv:1412.6550)
 template <class Loss>
 struct Projected {
@@ -226,7 +225,7 @@ struct Projected {
     if constexpr (!has_gradient) {
       return loss(projected, teacher, options);
     } else {
-      const double value = loss(projected, teacher, projected, options);  // the gradient takes the rows' place
+      const double value = loss(projected, teacher, projected, options);  // the gradient overwrites the rows
       const auto& [grad_weights, grad_bias] = grad_projection.view;
       detail::sum_products<C>(grad_weights, grad_projection.accumulate, [&](auto& sum) {
         for_each_run([&](std::size_t begin, std::size_t count) {

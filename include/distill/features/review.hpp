@@ -17,8 +17,8 @@
 namespace distill {
 inline namespace DISTILL_ABI {
 
-/// The hierarchical context loss of knowledge review: maps are compared at full size, and average-pooled to 4 x 4,
-/// 2 x 2 and 1 x 1, so that what is right in the large counts, too:
+/// The hierarchical context loss of knowledge review: maps are compared at full size and average-pooled to 4 x 4, 2 x 2
+/// and 1 x 1, so coarse agreement counts too:
 ///
 ///     loss = weight / divisor * sum_i w_i D_i
 ///     D = (m(student - teacher) + sum_k level_weight^k m(pool_k(student - teacher))) / (1 + sum_k level_weight^k)
@@ -26,27 +26,27 @@ inline namespace DISTILL_ABI {
 ///     below the height, each bin i of n positions being floor(i * n / size) to ceil((i + 1) * n / size) - 1
 ///
 /// Shapes      student, teacher, grad: FeatureMapView of batch x channels x (height x width), of the same shape; their
-///             strides may differ. float, double, half or bfloat16; the teacher's type is free, grad has the student's.
-///             If either is double, all is computed in double, else in float
+///             strides may differ. float, double, half or bfloat16; the teacher's type may differ, grad has the
+///             student's. Computed in double if either is double, else in float
 /// Ranges      level_weight from 0 to 1e6, weight finite; the loss is >= 0 times weight
-/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
-///             exactly the student's memory. The teacher is a constant
-/// Gradient    with d = student - teacher, of m(pool(d)): 2 / (channels * size^2) * the sum over the bins that hold a
-///             position of the bin's mean of d, divided by the bin's number of positions
-/// Divisor     Reduction::per_element, the default, is the mean over samples, as Reduction::mean is: D is a mean
-/// Exceptions  a sample with NaN or an infinity has a loss and gradient of NaN. Differences whose squares overflow or
-///             vanish are computed in a wider type
+/// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
+///             student's memory. The teacher is a constant
+/// Gradient    with d = student - teacher, of m(pool(d)): 2 / (channels * size^2) * the sum, over the bins that contain
+///             a position, of the bin's mean of d divided by the bin's number of positions
+/// Divisor     Reduction::per_element, the default, is the mean over samples, like Reduction::mean, as D is a mean
+/// Exceptions  a sample with NaN or an infinity has loss and gradient NaN. Differences whose squares overflow or
+///             underflow are computed in a wider type
 /// Throws      std::invalid_argument on a parameter out of range, shapes that differ, 0 channels or positions, null,
 ///             strides that make elements coincide, memory that overlaps, a sample weight that is negative or not
 ///             finite; before anything is written
 /// Cost        one read of student and teacher, one write of grad; scratch: a channel, and 32 more where positions are
-///             not neighbours in memory (N x H x W x C)
-/// Conventions the published loss sums this over pairs of layers: a call each, with add_to(grad). A level that is not
-///             below the height is left out, and the next one has its weight; the width does not matter
+///             not adjacent in memory (N x H x W x C)
+/// Conventions the published loss sums this over pairs of layers: one call each, with add_to(grad). A level that is not
+///             below the height is left out, and the next one gets its weight; the width does not matter
 /// Paper       Chen, Liu, Zhao, Jia: Distilling Knowledge via Knowledge Review, 2021 (arXiv:2104.09044). Its fusion of
-///             the student's layers is the network's
+///             the student's layers belongs to the network
 struct Review {
-  double level_weight = 0.5;  ///< of each level, relative to the one before
+  double level_weight = 0.5;  ///< of each level, relative to the previous one
   double weight = 1;
   Reduction reduction = Reduction::per_element;
 

@@ -1,4 +1,4 @@
-// What the student's features tell of the teacher's, by a Gaussian whose variances are learned along.
+// What the student's features say about the teacher's, by a Gaussian with learned variances.
 #pragma once
 
 #include <algorithm>
@@ -35,8 +35,8 @@ struct SoftplusVariance {
 
 }  // namespace detail
 
-/// Variational information distillation: the negative logarithm of the teacher's features' density under a Gaussian
-/// with the student's as mean and a learned variance for each channel, which bounds their mutual information:
+/// VID: the negative log-density of the teacher's features under a Gaussian with the student's as mean and one learned
+/// variance per channel, which bounds their mutual information (variational information distillation):
 ///
 ///     loss = weight / divisor * sum_i w_i sum_cp ((student_icp - teacher_icp)^2 / v_c + ln v_c) / 2
 ///     v_c = ln(1 + exp(log_scale_c)) + epsilon                        over channels c, positions p
@@ -46,33 +46,33 @@ struct SoftplusVariance {
 ///     VariationalInformation vid;
 ///     vid(student, teacher, log_scale, grad_student, grad_log_scale);
 ///
-/// Shapes      student, teacher, grad_student: FeatureMapView of batch x channels x (height x width), of the same shape;
-///             their strides may differ. Features without positions are FeatureMapView{pointer, batch, width, 1, 1}.
-///             log_scale, grad_log_scale: one for each channel, a MatrixView of 1 row or anything contiguous with data()
-///             and size(). float, double, half or bfloat16, each of its own type, but a gradient has that of its
-///             argument. If student or teacher is double, all is computed in double, else in float
-/// Ranges      log_scale finite, epsilon >= 0 and finite, v_c at least 1.2e-38; weight finite. The loss may be negative.
-///             weight * w_i / divisor / v_c counts up to the largest number of the type that is computed in
-/// Returns     the loss; grad_student and grad_log_scale (if passed, both) receive d loss / d student and
-///             d loss / d log_scale, or are added to with add_to(). grad_student may be exactly the student's memory.
-///             The teacher is a constant
+/// Shapes      student, teacher, grad_student: FeatureMapView of batch x channels x (height x width), of the same
+///             shape; their strides may differ. Features without positions are FeatureMapView{pointer, batch, width, 1,
+///             1}. log_scale, grad_log_scale: one per channel, a MatrixView of 1 row or anything contiguous with data()
+///             and size(). float, double, half or bfloat16, independently, but a gradient has its argument's type.
+///             Computed in double if student or teacher is double, else in float
+/// Ranges      log_scale finite, epsilon >= 0 and finite, v_c at least 1.2e-38; weight finite. The loss may be
+///             negative. weight * w_i / divisor / v_c counts up to the largest number of the computed type
+/// Returns     the loss; grad_student and grad_log_scale (if passed, both) receive d loss / d student and d loss / d
+///             log_scale; add_to() adds them. grad_student may be exactly the student's memory. The teacher is a
+///             constant
 /// Gradient    student: weight * w_i / divisor * (student_icp - teacher_icp) / v_c
 ///             log_scale: weight / divisor * sum_i w_i sum_p (1 / v_c - (student_icp - teacher_icp)^2 / v_c^2) / 2
 ///             / (1 + exp(-log_scale_c))
 /// Divisor     Reduction::per_element, the default, is the mean over samples, channels and positions
-/// Exceptions  student and teacher equal: the gradient is 0 for the student; v_c shrinks towards epsilon. A sample with
-///             NaN or an infinity has a loss and gradient of NaN, and makes all of grad_log_scale NaN; one of weight 0 is
-///             not read. Differences whose squares overflow or vanish are computed in a wider type; where a double
-///             cannot hold the sum either, the loss is +infinity, and the gradient of the student is finite
+/// Exceptions  where student and teacher are equal, the student's gradient is 0, and v_c shrinks towards epsilon. A
+///             sample with NaN or an infinity has loss and gradient NaN, and makes all of grad_log_scale NaN; one of
+///             weight 0 is not read. Differences whose squares overflow or underflow are computed in a wider type; if
+///             the sum overflows double too, the loss is +infinity, and the student's gradient is finite
 /// Throws      std::invalid_argument on a parameter out of range, shapes that differ, 0 channels or positions, null,
 ///             strides that make elements coincide, memory that overlaps, a sample weight that is negative or not
 ///             finite; before anything is written
 /// Cost        one read of student and teacher, one write of grad_student; scratch: batch x channels numbers of eight
-///             bytes with the gradient, else one row of channels
-/// Conventions the published code has epsilon = 1e-5 and the mean over all, as the defaults do, and starts from
+///             bytes with a gradient, else one row of channels
+/// Conventions the published code has epsilon = 1e-5 and the mean over everything, like the defaults, and starts from
 ///             log_scale = ln(exp(v - epsilon) - 1) with v = 5
 /// Paper       Ahn, Hu, Damianou, Lawrence, Dai: Variational Information Distillation for Knowledge Transfer, 2019
-///             (arXiv:1904.05835). The student here is what a learned regressor made of its features
+///             (arXiv:1904.05835). The student here is the output of a learned regressor on its features
 struct VariationalInformation {
   double epsilon = 1e-5;
   double weight = 1;
@@ -119,7 +119,7 @@ struct VariationalInformation {
     }
   }
 
-  /// Where the gradient of log_scale goes, checked: of its shape, and clear of all else.
+  /// Where the gradient of log_scale goes; checks that it has log_scale's shape and overlaps nothing else.
   template <class P, class Grad, class Call>
   static auto checked_parameters(const char* who, const MatrixView<const P>& log_scale, Grad&& grad, const Call& call) {
     using Target = GradientTarget<MatrixView<P>>;

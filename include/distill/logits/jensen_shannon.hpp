@@ -11,7 +11,7 @@
 namespace distill {
 inline namespace DISTILL_ABI {
 
-/// Generalised Jensen-Shannon divergence between student and teacher; bounded by ln 2:
+/// The generalised Jensen-Shannon divergence between student and teacher, bounded by ln 2:
 ///
 ///     loss = weight * S / divisor * sum_i w_i JSD(p_i, q_i)
 ///     JSD(p, q) = beta KL(p || m) + (1 - beta) KL(q || m),    m = beta p + (1 - beta) q
