@@ -21,51 +21,52 @@
 namespace distill {
 inline namespace DISTILL_ABI {
 
-/// How far a student's row of attention s, of a query to all keys, is from the teacher's t.
+/// The distance of a student's attention row s, from one query to all keys, from the teacher's t.
 enum class AttentionMatrixDistance {
-  squared,        ///< sum_k (s_k - t_k)^2, of scores or of probabilities, as they are given
+  squared,        ///< sum_k (s_k - t_k)^2, of scores or probabilities as given
   kl,             ///< KL(softmax(t) || softmax(s)), of scores
-  cross_entropy,  ///< -sum_k softmax(t)_k ln softmax(s)_k, of scores: kl and the teacher's entropy
+  cross_entropy,  ///< -sum_k softmax(t)_k ln softmax(s)_k, of scores: kl plus the teacher's entropy
 };
 
-/// Which heads are compared with each other.
+/// Which heads are compared.
 enum class AttentionHeads {
   each,  ///< head h of the student with head h of the teacher
-  mean,  ///< the mean of the student's heads with that of the teacher's, who may have another number of them
+  mean,  ///< the mean of the student's heads with the mean of the teacher's, which may differ in number
 };
 
-/// Attention matrices of a transformer (who attends to whom), compared between student and teacher:
+/// Distance between the attention matrices of student and teacher transformers:
 ///
 ///     loss = weight / divisor * sum_i w_i sum_hq D(s_ihq, t_ihq)
-///     D by `distance`, of the rows of heads h and queries q, over the keys that count
+///     D by `distance`, for the rows of heads h and queries q, over the keys that count
 ///
-/// Shapes      student, grad: FeatureMapView{data, batch, heads, queries, keys}, its channels being heads; teacher: the
-///             same, with its own number of heads if `heads` is mean. mask: TokenMask{data, batch, tokens} of 1 and 0,
-///             where queries are keys. float, double, half or bfloat16; the teacher's type is free, grad has the
-///             student's (its strides may differ). If either is double, all is computed in double, else in float
+/// Shapes      student, grad: FeatureMapView{data, batch, heads, queries, keys}, whose channels are heads; teacher: the
+///             same, with any number of heads if `heads` is mean. mask: TokenMask{data, batch, tokens} of 1 and 0, for
+///             self-attention (queries and keys are the same tokens). float, double, half or bfloat16; the teacher's
+///             type may differ, grad has the student's (its strides may differ). Computed in double if either is
+///             double, else in float
 /// Ranges      score_floor < infinity, weight finite; the loss is >= 0 times weight
-/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
-///             exactly the student's memory. The teacher is a constant
+/// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
+///             student's memory. The teacher is a constant
 /// Gradient    weight * w_i / divisor times: squared 2 (s_k - t_k); kl and cross_entropy softmax(s)_k - softmax(t)_k;
-///             with heads = mean, of that mean, divided by the number of heads. 0 where something does not count
-/// Masks       a query or key that is padding, and with `causal` a key behind its query (k > q), is never read and
-///             does not count: not in sums, softmaxes or divisors
+///             with heads = mean, that of the mean divided by the number of heads. 0 where an entry does not count
+/// Masks       a query or key that is padding, and with `causal` a key after its query (k > q), is never read and does
+///             not count in sums, softmaxes or divisors
 /// Divisor     Reduction::per_element, the default, is the mean over all entries that count in the batch (kl and
 ///             cross_entropy: rows), times w_i; Reduction::mean over samples, each the sum of its rows
-/// Exceptions  a sample of padding has loss 0, gradient 0. -infinity in scores is as in KlDivergence for kl and
-///             cross_entropy, and not finite for squared. A sample with a number that is not finite, or a row of
-///             nothing but -infinity, has a loss and gradient of NaN. Differences whose squares overflow or vanish are
-///             computed in a wider type
+/// Exceptions  a sample that is all padding has loss 0 and gradient 0. For kl and cross_entropy, -infinity in scores is
+///             treated as in KlDivergence; for squared it is a number that is not finite. A sample with a number that
+///             is not finite, or a row of nothing but -infinity, has loss and gradient NaN. Differences whose squares
+///             overflow or underflow are computed in a wider type
 /// Throws      std::invalid_argument on a parameter out of range, shapes that differ, 0 heads, queries or keys, null, a
-///             mask that holds other numbers than 0 and 1, strides that make elements coincide, memory that overlaps, a
+///             mask with entries other than 0 and 1, strides that make elements coincide, memory that overlaps, a
 ///             sample weight that is negative or not finite; before anything is written
 /// Cost        one read of student and teacher, one write of grad (cross_entropy: three reads of the teacher); scratch:
-///             two rows of keys, five where rows are gathered: padding in the midst of tokens, the mean of heads
-/// Conventions for models that add -10000 to the scores of padding, instead of a mask: scores at or below
-///             score_floor are 0 for squared, each side by itself, with gradient 0, and count in the divisor; in the
-///             teacher, they have no term in kl and cross_entropy, but stay in the softmax (TinyBERT: -100,
+///             two rows of keys, five where rows are gathered: padding between tokens, or the mean of heads
+/// Conventions for models that add -10000 to the scores of padding instead of using a mask: with squared, scores at or
+///             below score_floor become 0 on each side separately, with gradient 0, and count in the divisor; with kl
+///             and cross_entropy, such scores of the teacher have no term, but stay in the softmax (TinyBERT: -100,
 ///             TextBrewer: -1e-3). padding_in_softmax: padded keys have no term, but are read and stay in the softmax
-///             (TextBrewer). With either, kl may be negative, and rows are computed one number at a time
+///             (TextBrewer). With either option kl may be negative, and rows are computed one number at a time
 /// Paper       Jiao et al.: TinyBERT: Distilling BERT for Natural Language Understanding, 2019 (arXiv:1909.10351):
 ///             squared, of scores; kl of rows is in Wang et al.: MiniLM, 2020 (arXiv:2002.10957)
 struct AttentionMatrix {

@@ -18,37 +18,37 @@
 namespace distill {
 inline namespace DISTILL_ABI {
 
-/// How far a student's attention map s is from the teacher's t, both of unit length.
+/// The distance of a student's attention map s from the teacher's t, both at unit length.
 enum class AttentionDistance {
-  squared,    ///< sum_p (s_p - t_p)^2, the form of the published code
-  euclidean,  ///< sqrt(sum_p (s_p - t_p)^2), the form of the paper
+  squared,    ///< sum_p (s_p - t_p)^2, as in published code
+  euclidean,  ///< sqrt(sum_p (s_p - t_p)^2), as in the paper
 };
 
-/// Activation-based attention transfer: where in the image a layer is active, compared between student and teacher:
+/// Activation-based attention transfer: compares where in the image a layer is active:
 ///
 ///     loss = weight / divisor * sum_i w_i D(A(student_i), A(teacher_i))
 ///     A(x)_p = a_p / |a|,  a_p = sum_c |x_cp|^power        over channels c, for positions p
 ///
 /// Shapes      student, grad: FeatureMapView of batch x channels x (height x width); teacher: the same batch, any
 ///             channels. Where heights or widths differ, both sides are average-pooled first, each axis to the smaller
-///             of its two sizes. float, double, half or bfloat16; the teacher's type is free, grad has the student's
-///             (its strides may differ). If either is double, all is computed in double, else in float
+///             of its two sizes. float, double, half or bfloat16; the teacher's type may differ, grad has the student's
+///             (its strides may differ). Computed in double if either is double, else in float
 /// Ranges      power from 1 to 64, weight finite; D is from 0 to 2 (squared) or sqrt(2): maps are not negative
-/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
-///             exactly the student's memory. The teacher is a constant
+/// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
+///             student's memory. The teacher is a constant
 /// Gradient    with u = A(student), v = A(teacher), g = 2 (u - v), or (u - v) / |u - v|: d loss / d x_cp = weight * w_i
 ///             / divisor * (g_p - u_p (u . g)) / |a| * power |x_cp|^(power - 1) sign(x_cp)
 /// Divisor     Reduction::per_element, the default, is the mean over samples and positions (euclidean: over samples;
 ///             Reduction::sum is the paper's sum)
-/// Exceptions  a sample of zeros has the map 0 and the gradient 0; where both maps are equal the gradient is 0. A
-///             sample with NaN or an infinity has a loss and gradient of NaN. Powers that overflow are computed from
-///             the sample divided by its largest number: A does not change
+/// Exceptions  a sample of zeros has map 0 and gradient 0; where both maps are equal the gradient is 0. A sample with
+///             NaN or an infinity has loss and gradient NaN. If powers overflow, the sample is first divided by its
+///             largest number, which does not change A
 /// Throws      std::invalid_argument on a parameter out of range, batches that differ, 0 channels or positions, null,
 ///             strides that make elements coincide, memory that overlaps, a sample weight that is negative or not
 ///             finite; before anything is written
 /// Cost        two reads of student, one of teacher, one write of grad; scratch: two maps, and the pooled maps of all
-///             channels where sizes differ. A power other than a whole number costs a pow() an element
-/// Conventions |x|^power, as the paper has it: a published x^power is the same for even powers. A sum or a mean over
+///             channels where sizes differ. A power that is not a whole number costs one pow() per element
+/// Conventions |x|^power, as in the paper; x^power in published code is the same for even powers. A sum or a mean over
 ///             channels makes no difference, as maps are normalised
 /// Paper       Zagoruyko, Komodakis: Paying More Attention to Attention, 2017 (arXiv:1612.03928)
 struct AttentionTransfer {

@@ -1,5 +1,4 @@
-// Relations among the tokens of a sequence, as its queries, keys or values show them, compared between student and
-// teacher. Needs Eigen.
+// Compares the relations between a sequence's tokens, given by its queries, keys or values. Needs Eigen.
 #pragma once
 
 #include <cmath>
@@ -29,28 +28,28 @@ inline namespace DISTILL_ABI {
 ///     R_iht = softmax(V_ih v_iht / sqrt(d)),  V_ih = [tokens x d] of relation head h, d = width / relation_heads
 ///
 /// Shapes      student, grad: FeatureMapView whose channels are the width and whose positions are the tokens:
-///             nhwc(data, batch, tokens, 1, width), all heads of a token side by side; teacher: the same batch and
+///             nhwc(data, batch, tokens, 1, width), with a token's heads side by side; teacher: the same batch and
 ///             tokens, any width. mask: TokenMask{data, batch, tokens} of 1 and 0. float, double, half or bfloat16; the
-///             teacher's type is free, grad has the student's (its strides may differ). If either is double, all is
-///             computed in double, else in float
-/// Ranges      relation_heads divides both widths, weight finite; the loss is >= 0 times weight
-/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
-///             exactly the student's memory. The teacher is a constant
+///             teacher's type may differ, grad has the student's (its strides may differ). Computed in double if either
+///             is double, else in float
+/// Ranges      relation_heads must divide both widths, weight finite; the loss is >= 0 times weight
+/// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
+///             student's memory. The teacher is a constant
 /// Gradient    with G = R_student - R_teacher, tokens x tokens: weight * w_i / divisor * (G + G^T) V / sqrt(d)
-/// Masks       a token that is padding is never read and does not count: not in rows, softmaxes or divisors; its
-///             gradient is 0
+/// Masks       a token that is padding is never read and does not count in rows, softmaxes or divisors; its gradient is
+///             0
 /// Divisor     Reduction::per_element, the default, is the mean over all heads and tokens that count in the batch,
 ///             times w_i; Reduction::mean over samples, each the sum of its rows
-/// Exceptions  one token, or none: 0 and 0. A sample with a number that is not finite has a loss and gradient of NaN. A
-///             head whose products overflow is computed in long double, one number at a time
+/// Exceptions  with one token or none, loss and gradient are 0. A sample with a number that is not finite has loss and
+///             gradient NaN. A head whose products overflow is computed in long double, one number at a time
 /// Throws      std::invalid_argument on a parameter out of range, batches or tokens that differ, a width that the heads
-///             do not divide, null, a mask that holds other numbers than 0 and 1, strides that make elements coincide,
-///             memory that overlaps, a sample weight that is negative or not finite; before anything is written
-/// Cost        three products of tokens^2 * d a head (two with the student's d, one with the teacher's), by Eigen in
+///             do not divide, null, a mask with entries other than 0 and 1, strides that make elements coincide, memory
+///             that overlaps, a sample weight that is negative or not finite; before anything is written
+/// Cost        three products of tokens^2 * d per head (two with the student's d, one with the teacher's), by Eigen in
 ///             the thread that computes the sample (which may allocate for its blocking), and two exponentials for each
 ///             pair of tokens; scratch: two matrices of tokens x tokens, and one head's vectors
-/// Conventions MiniLM has the values, with as many relation heads as attention heads; MiniLMv2 has queries, keys and
-///             values, with more relation heads (48 or 64): three calls, added up with add_to(grad)
+/// Conventions MiniLM uses values, with as many relation heads as attention heads; MiniLMv2 uses queries, keys and
+///             values, with more relation heads (48 or 64): three calls, with add_to(grad)
 /// Paper       Wang et al.: MiniLM, 2020 (arXiv:2002.10957); Wang et al.: MiniLMv2, 2020 (arXiv:2012.15828)
 struct ValueRelation {
   std::size_t relation_heads = 12;
