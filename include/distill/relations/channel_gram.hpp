@@ -1,4 +1,4 @@
-// Which channels of a feature map go together.
+// Which channels of a feature map are correlated.
 #pragma once
 
 #include <algorithm>
@@ -23,27 +23,28 @@
 namespace distill {
 inline namespace DISTILL_ABI {
 
-/// Inter-channel correlation: the Gram matrix of a sample's channels, its rows at unit length, is the teacher's:
+/// Inter-channel correlation: compares the Gram matrices of a sample's channels, with rows at unit length:
 ///
 ///     loss = weight / divisor * sum_n w_n sum_ab (S_ab - T_ab)^2
-///     S_ab = G_ab / |G_a|,  G = F F^T for F the student's sample, channels x positions;  T of the teacher likewise
+///     S_ab = G_ab / |G_a|,  G = F F^T for F the student's sample, channels x positions;  T likewise for the teacher
 ///
 /// Shapes      student, grad: FeatureMapView of batch x channels x (height x width); teacher: the same batch and
-///             channels, any positions. float, double, half or bfloat16; the teacher's type is free, grad has the
-///             student's (its strides may differ). If either is double, all is computed in double, else in float
+///             channels, any positions. float, double, half or bfloat16; the teacher's type may differ, grad has the
+///             student's (its strides may differ). Computed in double if either is double, else in float
 /// Ranges      weight finite; a sample's sum is from 0 to 4 times the channels. Products of channels must be in range
 ///             of the computed type: in float, numbers from about 1e-18 to 1e18, besides 0
-/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
-///             exactly the student's memory. The teacher is a constant
+/// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
+///             student's memory. The teacher is a constant
 /// Gradient    with e = S - T: M_ab = 2 (e_ab - S_ab sum_c e_ac S_ac) / |G_a|; weight * w_n / divisor * (M + M^T) F
 /// Divisor     Reduction::per_element, the default: the sum of w times channels^2
-/// Exceptions  a channel of zeros goes with none: its rows are 0, and so is its gradient. One channel has nothing to go
-///             with: loss 0, gradient 0. A sample with NaN or an infinity has a loss and gradient of NaN
+/// Exceptions  a channel of zeros is correlated with none: its rows and its gradient are 0. With a single channel, loss
+///             and gradient are 0. A sample with NaN or an infinity has loss and gradient NaN
 /// Throws      std::invalid_argument on weight, batches or channels that differ, 0 channels or positions, null, strides
 ///             that make elements coincide, memory that overlaps, a sample weight that is negative or not finite;
 ///             before anything is written
-/// Cost        three products a sample by Eigen (which may allocate for its blocking), 2 channels^2 positions
-///             multiplications in all; scratch a thread: two matrices channels x channels, and the sample's maps twice
+/// Cost        three products per sample by Eigen (which may allocate for its blocking), 2 channels^2 positions
+///             multiplications in all; scratch per thread: two matrices channels x channels, and the sample's maps
+///             twice
 /// Conventions torchdistill divides by channels times the square of the batch: weight = channels / batch
 /// Paper       Liu et al.: Exploring Inter-Channel Correlation for Diversity-preserved Knowledge Distillation, 2021
 ///             (arXiv:2202.03680)

@@ -18,29 +18,29 @@
 namespace distill {
 inline namespace DISTILL_ABI {
 
-/// In-batch InfoNCE between student and teacher: the teacher's other samples are the negatives:
+/// In-batch InfoNCE between student and teacher, with the teacher's other samples as negatives:
 ///
 ///     loss = weight / divisor * sum_i w_i (ln sum_j exp(z_ij) - z_ii)
-///     z_ij = student_i . teacher_j / temperature, of rows of unit length with `normalize`
+///     z_ij = student_i . teacher_j / temperature, with `normalize`, of rows at unit length
 ///
-/// Shapes      student, teacher, grad: rows x cols, one embedding a row. float, double, half or bfloat16; the teacher's
-///             type is free, grad has the student's. If either is double, all is computed in double, else in float
+/// Shapes      student, teacher, grad: rows x cols, one embedding per row. float, double, half or bfloat16; the
+///             teacher's type may differ, grad has the student's. Computed in double if either is double, else in float
 /// Ranges      temperature > 0 and finite, weight finite; the loss is >= 0 times weight
-/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
-///             exactly the student's memory. The teacher is a constant
-/// Gradient    weight * w_i / divisor / temperature * sum_j (softmax(z_i)_j - [i = j]) teacher_j; with normalize it
-///             goes on through the student's length
-/// Divisor     Reduction::mean, the default: the sum of w; per_element is mean, as a sample is one term. A weight is of
-///             a sample's own term; as a negative each sample that is not ignored counts once
-/// Exceptions  a sample of zeros stays 0 with normalize, and its gradient is 0. One sample has nothing to be told from:
-///             loss 0, gradient 0. NaN or an infinity in a teacher's sample makes all NaN, in a student's its own loss
+/// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
+///             student's memory. The teacher is a constant
+/// Gradient    weight * w_i / divisor / temperature * sum_j (softmax(z_i)_j - [i = j]) teacher_j; with normalize, then
+///             through the student's norm
+/// Divisor     Reduction::mean, the default: the sum of w; per_element equals mean, as a sample is one term. A weight
+///             applies to a sample's own term; as a negative, each sample that is not ignored counts once
+/// Exceptions  with normalize, a sample of zeros stays 0, and its gradient is 0. For a single sample, loss and gradient
+///             are 0. NaN or an infinity in a teacher's sample makes all NaN, in a student's sample only its own loss
 /// Throws      std::invalid_argument on a parameter out of range, shapes that differ, 0 columns, null, a stride below
 ///             cols, memory that overlaps, a sample weight that is negative or not finite, a workspace that is too
 ///             small; before anything is written
-/// Cost        two products by Eigen in the calling thread (which may allocate for its blocking), an exponential a
+/// Cost        two products by Eigen in the calling thread (which may allocate for its blocking), one exponential per
 ///             pair; workspace: workspace_size(student, teacher), one matrix rows x rows and two panels
-/// Conventions covers CRD's use within a batch, without its memory bank. Both directions: call it a second time with
-///             the roles exchanged, for a teacher that learns, too
+/// Conventions this is CRD within a batch, without its memory bank. For both directions, when the teacher learns too,
+///             call it again with the roles swapped
 /// Paper       van den Oord, Li, Vinyals: Representation Learning with Contrastive Predictive Coding, 2018
 ///             (arXiv:1807.03748); Tian, Krishnan, Isola: Contrastive Representation Distillation, 2020
 ///             (arXiv:1910.10699)
@@ -65,7 +65,7 @@ struct Contrastive {
     return compute<C>(call, options);
   }
 
-  /// The bytes that RowOptions::workspace has to hold, if it is passed.
+  /// The size in bytes that RowOptions::workspace needs, if it is passed.
   template <class Student, class Teacher>
   static std::size_t workspace_size(const Student& student, const Teacher& teacher) {
     return kernels::workspace_size<kernels::batch_compute_t<Student, Teacher>>(memory, student, teacher);
@@ -90,7 +90,7 @@ struct Contrastive {
       const auto z = [&](std::size_t j) { return static_cast<double>(row[j]) / temperature; };
       double largest = -std::numeric_limits<double>::infinity();
       for (std::size_t j = 0; j < n; ++j) largest = (std::max)(largest, z(j));
-      double others = 0;  // without the sample's own, so that a small loss keeps its digits
+      double others = 0;  // without the sample's own term, so that a small loss keeps its digits
       for (std::size_t j = 0; j < n; ++j) {
         if (j != i) others += std::exp(z(j) - largest);
       }

@@ -16,46 +16,47 @@
 namespace distill {
 inline namespace DISTILL_ABI {
 
-/// How alike two samples x and y are.
+/// The similarity of two samples x and y.
 enum class CongruenceKernel {
   bilinear,  ///< x . y
-  gaussian,  ///< exp(-gamma |x - y|^2) of unit rows, by its series exp(-2 gamma) sum_k (2 gamma)^k / k! (x . y)^k
+  gaussian,  ///< exp(-gamma |x - y|^2) for unit rows, by its series exp(-2 gamma) sum_k (2 gamma)^k / k! (x . y)^k
 };
 
-/// How far the student's matrix of similarities is from the teacher's.
+/// The distance of the student's matrix of similarities from the teacher's.
 enum class CongruenceDistance {
   squared,    ///< the sum of squared differences
   frobenius,  ///< its square root
 };
 
-/// Correlation congruence: the batch's matrix of similarities is the teacher's:
+/// Distance between student's and teacher's matrices of similarities within a batch (correlation congruence):
 ///
 ///     loss = weight / divisor * D,  D = sum_ij w_i w_j (K(student_i, student_j) - K(teacher_i, teacher_j))^2
-///     K by `kernel`, of rows of unit length with `normalize`; by `distance` D is that sum or its square root
+///     K by `kernel`, with `normalize` of rows at unit length; D is that sum or its square root, by `distance`
 ///
-/// Shapes      student, grad: rows x cols, teacher: rows x any; one sample a row. float, double, half or bfloat16; the
-///             teacher's type is free, grad has the student's. If either is double, all is computed in double, else in
+/// Shapes      student, grad: rows x cols, teacher: rows x any; one sample per row. float, double, half or bfloat16;
+///             the teacher's type may differ, grad has the student's. Computed in double if either is double, else in
 ///             float
 /// Ranges      gamma > 0 and finite, order from 1 to 64, weight finite; the loss is >= 0 times weight. Products of rows
 ///             must be finite in the computed type
-/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
-///             exactly the student's memory. The teacher is a constant. A sample's loss is its row's share of D
+/// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
+///             student's memory. The teacher is a constant. A sample's loss is its row's share of D
 /// Gradient    M_ij = 2 w_i w_j e_ij K'(g_ij) for e the difference of similarities and g = student * student^T
-///             (frobenius: over 2 D), 2 M student; with normalize it goes on through the lengths
+///             (frobenius: divided by 2 D), 2 M student; with normalize, then through the norms
 /// Divisor     Reduction::per_element, the default: (sum of w)^2; mean: the sum of w; a sample of weight w counts as w
-/// Exceptions  a sample of zeros stays 0 with normalize, and its gradient is 0. Where all similarities agree the
+/// Exceptions  with normalize, a sample of zeros stays 0, and its gradient is 0. Where all similarities agree, the
 ///             gradient is 0. NaN or an infinity in a sample that counts makes the loss and all gradients NaN
 /// Throws      std::invalid_argument on a parameter out of range, batches that differ, 0 columns, null, a stride below
 ///             cols, memory that overlaps, a sample weight that is negative or not finite, a workspace that is too
 ///             small; before anything is written
 /// Cost        three products by Eigen in the calling thread (which may allocate for its blocking); workspace:
 ///             workspace_size(student, teacher), two matrices rows x rows and two panels
-/// Conventions the paper has squares over (rows)^2 and order 2; torchdistill the root over it, of rows as they are
+/// Conventions the paper divides the sum of squares by rows^2, with order 2; torchdistill divides its root, without
+///             normalising the rows
 /// Paper       Peng et al.: Correlation Congruence for Knowledge Distillation, 2019 (arXiv:1904.01802)
 struct CorrelationCongruence {
   CongruenceKernel kernel = CongruenceKernel::gaussian;
   double gamma = 0.4;
-  int order = 2;  ///< of the last term of the gaussian's series
+  int order = 2;  ///< of the last term in the Gaussian's series
   bool normalize = true;
   CongruenceDistance distance = CongruenceDistance::squared;
   double weight = 1;
@@ -81,7 +82,7 @@ struct CorrelationCongruence {
     return compute<C>(kernels::checked_batch<C>(who, weight, memory, student, teacher, grad, options), options);
   }
 
-  /// The bytes that RowOptions::workspace has to hold, if it is passed.
+  /// The size in bytes that RowOptions::workspace needs, if it is passed.
   template <class Student, class Teacher>
   static std::size_t workspace_size(const Student& student, const Teacher& teacher) {
     return kernels::workspace_size<kernels::batch_compute_t<Student, Teacher>>(memory, student, teacher);

@@ -18,29 +18,28 @@ inline namespace DISTILL_ABI {
 /// Linear centred kernel alignment, as a distance:
 ///
 ///     loss = weight * (1 - CKA),  CKA = <K, L> / (|K| |L|),  <K, L> = sum_ij w_i w_j K_ij L_ij
-///     K = X X^T, L = Y Y^T for X and Y the student's and teacher's features less their weighted means
+///     K = X X^T, L = Y Y^T X and Y the student's and teacher's features, centred by their weighted means
 ///
-/// It is the same for a student that is rotated, scaled and shifted, and needs no projection between different widths.
+/// Rotating, scaling or shifting the student changes nothing, so different widths need no projection.
 ///
-/// Shapes      student, grad: rows x cols, teacher: rows x any; one sample a row. float, double, half or bfloat16; the
-///             teacher's type is free, grad has the student's. If either is double, all is computed in double, else in
+/// Shapes      student, grad: rows x cols, teacher: rows x any; one sample per row. float, double, half or bfloat16;
+///             the teacher's type may differ, grad has the student's. Computed in double if either is double, else in
 ///             float
-/// Ranges      weight finite; the loss is from 0 to 1 times weight. Products of rows must be in range of the
-///             computed type, and their squares of double: numbers from about 1e-18 to 1e18, in double 1e-75 to 1e75
-/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
-///             exactly the student's memory. The teacher is a constant. Each sample's loss is 1 - CKA
+/// Ranges      weight finite; the loss is from 0 to 1 times weight. Products of rows must be in range of the computed
+///             type, and their squares in range of double: numbers from about 1e-18 to 1e18, in double 1e-75 to 1e75
+/// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
+///             student's memory. The teacher is a constant. Each sample's loss is 1 - CKA
 /// Gradient    M_ij = w_i w_j (CKA K_ij / |K| - L_ij / |L|) / |K|, 2 M X
-/// Divisor     Reduction::mean, the default, and per_element: the batch is one term; sum is that times the sum of w.
+/// Divisor     Reduction::mean, the default, and per_element: the batch is one term; sum multiplies it by the sum of w.
 ///             A sample of weight w counts as w
-/// Exceptions  a batch of equal samples is uncorrelated with all: loss 1, gradient 0. One sample has nothing to be
-///             aligned: loss 0, gradient 0. NaN or an infinity in a sample that counts makes the loss and all gradients
-///             NaN
+/// Exceptions  a batch of equal samples is uncorrelated with everything: loss 1, gradient 0. For a single sample loss
+///             and gradient are 0. NaN or an infinity in a sample that counts makes the loss and all gradients NaN
 /// Throws      std::invalid_argument on weight, batches that differ, 0 columns, null, a stride below cols, memory that
 ///             overlaps, a sample weight that is negative or not finite, a workspace that is too small; before anything
 ///             is written
 /// Cost        three products by Eigen in the calling thread (which may allocate for its blocking); workspace:
 ///             workspace_size(student, teacher), two matrices rows x rows and two panels
-/// Conventions the biased estimate, with <K, L> over all pairs; it is near 1 for few samples of many numbers
+/// Conventions the biased estimate, with <K, L> over all pairs; CKA is near 1 for few samples with many features
 /// Paper       Kornblith, Norouzi, Lee, Hinton: Similarity of Neural Network Representations Revisited, 2019
 ///             (arXiv:1905.00414)
 struct LinearCka {
@@ -58,7 +57,7 @@ struct LinearCka {
     return compute<C>(kernels::checked_batch<C>("LinearCka", weight, memory, student, teacher, grad, options), options);
   }
 
-  /// The bytes that RowOptions::workspace has to hold, if it is passed.
+  /// The size in bytes that RowOptions::workspace needs, if it is passed.
   template <class Student, class Teacher>
   static std::size_t workspace_size(const Student& student, const Teacher& teacher) {
     return kernels::workspace_size<kernels::batch_compute_t<Student, Teacher>>(memory, student, teacher);
@@ -102,7 +101,7 @@ struct LinearCka {
       }
     });
     const kernels::CorrelationDistance r(uu, vv, uv, total(row_gap), 0);
-    const double distance = n == 1 ? uu + vv : r.distance;  // of one sample: 0, or NaN
+    const double distance = n == 1 ? uu + vv : r.distance;  // for a single sample: 0, or NaN
     for (std::size_t i = 0; i < n; ++i) batch.losses[i] = distance;
     batch.sum_losses(options);
     const double factor = reduction == Reduction::sum ? weight * batch.total_weight : weight;

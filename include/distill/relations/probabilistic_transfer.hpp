@@ -1,4 +1,4 @@
-// How a sample's likeness is spread over the batch.
+// How a sample's similarity is distributed over the batch.
 #pragma once
 
 #include <algorithm>
@@ -17,30 +17,30 @@
 namespace distill {
 inline namespace DISTILL_ABI {
 
-/// Probabilistic knowledge transfer: the conditional probabilities that cosines between samples stand for:
+/// Probabilistic knowledge transfer: KL between the conditional probabilities defined by cosines between samples:
 ///
 ///     loss = weight / divisor * sum_ij w_i w_j p_ij ln(p_ij / q_ij)
-///     q_ij = k_ij / sum_l w_l k_il,  k_ij = (1 + cos(student_i, student_j)) / 2;  p of the teacher likewise
+///     q_ij = k_ij / sum_l w_l k_il,  k_ij = (1 + cos(student_i, student_j)) / 2;  p likewise for the teacher
 ///
-/// Shapes      student, grad: rows x cols, teacher: rows x any; one sample a row. float, double, half or bfloat16; the
-///             teacher's type is free, grad has the student's. If either is double, all is computed in double, else in
+/// Shapes      student, grad: rows x cols, teacher: rows x any; one sample per row. float, double, half or bfloat16;
+///             the teacher's type may differ, grad has the student's. Computed in double if either is double, else in
 ///             float
 /// Ranges      weight finite; each sample's part is >= 0
-/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
-///             exactly the student's memory. The teacher is a constant. A sample's loss is its row's KL
-/// Gradient    M_ij = w_i w_j (1 - p_ij / q_ij) / (2 sum_l w_l k_il) for i != j, through the cosines:
-///             (sum_j (M + M^T)_ij (u_j - u_i cos_ij)) / |student_i| with u the rows of unit length
+/// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
+///             student's memory. The teacher is a constant. A sample's loss is its row's KL
+/// Gradient    M_ij = w_i w_j (1 - p_ij / q_ij) / (2 sum_l w_l k_il) for i != j, through the cosines: (sum_j (M +
+///             M^T)_ij (u_j - u_i cos_ij)) / |student_i| with u the rows at unit length
 /// Divisor     Reduction::per_element, the default: (sum of w)^2; mean: the sum of w, a mean of KLs; a sample of weight
 ///             w counts as w
-/// Exceptions  a sample of zeros has cosine 0 with all, itself too, and gradient 0. A pair that is opposite for the
-///             student (q = 0, to double's rounding) and not for the teacher makes the loss +infinity and adds nothing
-///             to the gradient. NaN or an infinity in a sample that counts makes the loss and all gradients NaN
+/// Exceptions  a sample of zeros has cosine 0 with all, including itself, and gradient 0. A pair that is opposite for
+///             the student (q = 0, up to double's rounding) but not for the teacher makes the loss +infinity and adds
+///             nothing to the gradient. NaN or an infinity in a sample that counts makes the loss and all gradients NaN
 /// Throws      std::invalid_argument on weight, batches that differ, 0 columns, null, a stride below cols, memory that
 ///             overlaps, a sample weight that is negative or not finite, a workspace that is too small; before anything
 ///             is written
-/// Cost        three products by Eigen in the calling thread (which may allocate for its blocking), a logarithm a
-///             pair; a pair that is nearly opposite is computed from the rows. Workspace:
-///             workspace_size(student, teacher), two matrices rows x rows and two panels
+/// Cost        three products by Eigen in the calling thread (which may allocate for its blocking), one logarithm per
+///             pair; a nearly opposite pair is computed from the rows. Workspace: workspace_size(student, teacher), two
+///             matrices rows x rows and two panels
 /// Conventions the pair (i, i) counts, and the mean is over pairs, as in the authors' code, whose 1e-7 in norms and
 ///             logarithms is left out
 /// Paper       Passalis, Tefas: Learning Deep Representations with Probabilistic Knowledge Transfer, 2018
@@ -61,7 +61,7 @@ struct ProbabilisticTransfer {
         kernels::checked_batch<C>("ProbabilisticTransfer", weight, memory, student, teacher, grad, options), options);
   }
 
-  /// The bytes that RowOptions::workspace has to hold, if it is passed.
+  /// The size in bytes that RowOptions::workspace needs, if it is passed.
   template <class Student, class Teacher>
   static std::size_t workspace_size(const Student& student, const Teacher& teacher) {
     return kernels::workspace_size<kernels::batch_compute_t<Student, Teacher>>(memory, student, teacher);
@@ -70,9 +70,9 @@ struct ProbabilisticTransfer {
  private:
   static constexpr kernels::BatchMemory memory{2, 4};
 
-  /// Turns products of unit rows into 1 + cos. That loses its digits where rows are nearly opposite, so what is below a
-  /// hundredth is computed from the rows, as |u_i + u_j|^2 / 2, and stored as a negative number, because its gradient
-  /// has to be taken from the rows, too.
+  /// Turns products of unit rows into 1 + cos. That loses digits where rows are nearly opposite, so values below a
+  /// hundredth are computed from the rows, as |u_i + u_j|^2 / 2, and stored as negative numbers, because their gradient
+  /// must also be taken from the rows.
   template <class C, class T>
   static void products_to_likeness(const kernels::Batch<C>& batch, const kernels::BatchRows<T>& rows, C* square) {
     const std::size_t n = batch.size;
@@ -84,7 +84,7 @@ struct ProbabilisticTransfer {
         const double both =
             kernels::squared_distance(rows.matrix.row(batch.index[i]), rows.inverse_lengths[i],
                                       rows.matrix.row(batch.index[j]), -rows.inverse_lengths[j], rows.matrix.cols);
-        x = both < 1e-30 ? C(0) : static_cast<C>(-both / 2);  // opposite to the rounding of unit rows
+        x = both < 1e-30 ? C(0) : static_cast<C>(-both / 2);  // opposite up to the rounding of unit rows
       }
     });
   }
@@ -135,8 +135,8 @@ struct ProbabilisticTransfer {
     return factor * batch.sum_losses(options);
   }
 
-  /// From 1 + cos, as products_to_likeness() stores it, and M + M^T. Of a pair that is nearly opposite u_i + u_j is added
-  /// from the rows, and its product with u_i is 1 + cos.
+  /// From 1 + cos, as products_to_likeness() stores it, and M + M^T. For a nearly opposite pair, u_i + u_j is added
+  /// from the rows; its product with u_i is 1 + cos.
   template <class C, class Call, class Rows>
   static void put_gradient(const kernels::Batch<C>& batch, const Call& call, const Rows& student, C* likenesses, C* m) {
     const std::size_t n = batch.size;
@@ -145,7 +145,7 @@ struct ProbabilisticTransfer {
       dots[i] = near_pairs[i] = 0;
       for (std::size_t j = 0; j < n; ++j) {
         C &x = likenesses[i * n + j], &slope = m[i * n + j];
-        const bool is_near = x <= 0;  // of which the slope takes x's place
+        const bool is_near = x <= 0;  // then the slope overwrites x
         const double along = is_near ? -static_cast<double>(x) : static_cast<double>(x) - 1;
         dots[i] += static_cast<double>(slope) * along;
         near_pairs[i] += is_near ? 1 : 0;

@@ -16,35 +16,35 @@
 namespace distill {
 inline namespace DISTILL_ABI {
 
-/// Relational knowledge distillation by angles: those of all triangles of the student's samples are the teacher's:
+/// Relational knowledge distillation by angles: compares the angles of all triangles of samples:
 ///
 ///     loss = weight / divisor * sum_ijk w_i w_j w_k h(c_jik - t_jik)
 ///     c_jik = e_ji . e_jk, the cosine at j;  e_ji = (student_i - student_j) / |student_i - student_j|;  t likewise
 ///     h(x) = x^2 / 2 for |x| < 1, |x| - 1/2 beyond
 ///
-/// Shapes      student, grad: rows x cols, teacher: rows x any; one sample a row. float, double, half or bfloat16; the
-///             teacher's type is free, grad has the student's. Computed in double
+/// Shapes      student, grad: rows x cols, teacher: rows x any; one sample per row. float, double, half or bfloat16;
+///             the teacher's type may differ, grad has the student's. Computed in double
 /// Ranges      weight finite; the loss is >= 0 times weight
-/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
-///             exactly the student's memory. The teacher is a constant. A sample's loss is the share of the triangles
-///             that begin at it, as i
+/// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
+///             student's memory. The teacher is a constant. A sample's loss is the share of the triangles in which it
+///             is i
 /// Gradient    with H = w_i w_j w_k h': from each corner j, v_i = 2 sum_k H_ik e_jk to (v_i - e_ji (e_ji . v_i)) /
-///             |student_i - student_j|, added at i and taken off at j; with normalize it goes on through the lengths
+///             |student_i - student_j|, added at i and subtracted at j; with normalize, then through the norms
 /// Divisor     Reduction::per_element, the default: (sum of w)^3, all triples; mean: the sum of w
-/// Exceptions  between equal samples e is 0, so is its gradient. A sample of zeros stays 0 with normalize, and its
+/// Exceptions  between equal samples e and its gradient are 0. With normalize, a sample of zeros stays 0, and its
 ///             gradient is 0. NaN or an infinity in a sample that counts makes the loss and all gradients NaN
 /// Throws      std::invalid_argument on weight, batches that differ, 0 columns, null, a stride below cols, memory that
 ///             overlaps, a sample weight that is negative or not finite, a workspace that is too small; before anything
 ///             is written
 /// Cost        three products by Eigen in the calling thread (which may allocate for its blocking), and rows^3 angles,
-///             spread over the executor, never stored; those with a side below a thousandth of the samples' lengths are
+///             spread over the executor, never stored; those with a side below a thousandth of the samples' norms are
 ///             computed from the rows, in cols multiplications each. Workspace: workspace_size(student, teacher), six
 ///             matrices rows x rows and two panels, in double
-/// Conventions the mean over all rows^3 triples, as the published code has it, though some are degenerate. `normalize`
-///             is the default of mmrazor
+/// Conventions the mean over all rows^3 triples, as in published code, though some are degenerate. mmrazor uses
+///             `normalize` by default
 /// Paper       Park, Kim, Lu, Cho: Relational Knowledge Distillation, 2019 (arXiv:1904.05068)
 struct RelationalAngle {
-  bool normalize = false;  ///< of rows of unit length
+  bool normalize = false;  ///< use rows at unit length
   double weight = 1;
   Reduction reduction = Reduction::per_element;
 
@@ -59,7 +59,7 @@ struct RelationalAngle {
                    options);
   }
 
-  /// The bytes that RowOptions::workspace has to hold, if it is passed.
+  /// The size in bytes that RowOptions::workspace needs, if it is passed.
   template <class Student, class Teacher>
   static std::size_t workspace_size(const Student& student, const Teacher& teacher) {
     return kernels::workspace_size<double>(memory, student, teacher);
@@ -79,7 +79,7 @@ struct RelationalAngle {
     const double factor = batch.factor(weight, reduction, 3);
     const bool wants_gradient = call.wants_gradient();
     const std::size_t n = batch.size;
-    // The gradient is coefficients * student. What corner j adds at i is taken off at j: the sums over k, to be moved.
+    // The gradient is coefficients * student. What corner j adds at i is subtracted at j: the sums over k.
     double *const coefficients = batch.square(4), *const moved = batch.square(5);
     batch.for_each([&](std::size_t i) {
       double* const row = coefficients + i * n;
@@ -131,9 +131,9 @@ struct RelationalAngle {
     return factor * batch.sum_losses(options);
   }
 
-  /// The products of rows, and 1 / distances: 0 between equal samples. (i - j) . (k - j) loses its digits in products
-  /// where a distance is small: below a thousandth of the rows' lengths it is stored as a negative number, and the
-  /// triangle's product is computed from the rows.
+  /// The products of rows, and 1 / distances: 0 between equal samples. (i - j) . (k - j) loses digits where a distance
+  /// is small: below a thousandth of the rows' norms the entry is stored as a negative number, and the triangle's
+  /// product is computed from the rows.
   template <class T>
   struct Triangles {
     const kernels::Batch<double>& batch;
@@ -163,7 +163,7 @@ struct RelationalAngle {
     return {batch, rows, products, inverse, near_pairs};
   }
 
-  /// The triangles at j that have i.
+  /// The triangles at j that include i.
   template <class T>
   struct Corner {
     const Triangles<T>& all;
@@ -184,7 +184,7 @@ struct RelationalAngle {
           inverse_distance(std::abs(inverse_j[i])),
           has_near(all.near_pairs[j] > 0) {}
     double inverse(std::size_t k) const { return std::abs(inverse_j[k]); }
-    /// (i - j) . (k - j) / (|i - j| |k - j|), where j is near no sample
+    /// (i - j) . (k - j) / (|i - j| |k - j|), where j is close to no sample
     double cosine(std::size_t k) const { return product(k) * inverse_distance * inverse(k); }
     double near_cosine(std::size_t k) const {
       if (k == i) return inverse_distance == 0 ? 0 : 1;

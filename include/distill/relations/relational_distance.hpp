@@ -19,37 +19,36 @@
 namespace distill {
 inline namespace DISTILL_ABI {
 
-/// Relational knowledge distillation by distances: those between the student's samples are the teacher's, in units of
-/// their means:
+/// Relational knowledge distillation by distances: compares the distances between samples, in units of their means:
 ///
 ///     loss = weight / divisor * sum_ij w_i w_j h(d_ij / mean(d) - t_ij / mean(t))
-///     d_ij = |student_i - student_j|, t_ij of the teacher; mean over pairs i != j, weighted
+///     d_ij = |student_i - student_j|, t_ij for the teacher; weighted mean over pairs i != j
 ///     h(x) = x^2 / 2 for |x| < 1, |x| - 1/2 beyond
 ///
-/// Shapes      student, grad: rows x cols, teacher: rows x any; one sample a row. float, double, half or bfloat16; the
-///             teacher's type is free, grad has the student's. If either is double, all is computed in double, else in
+/// Shapes      student, grad: rows x cols, teacher: rows x any; one sample per row. float, double, half or bfloat16;
+///             the teacher's type may differ, grad has the student's. Computed in double if either is double, else in
 ///             float
 /// Ranges      weight finite; the loss is >= 0 times weight. Squared distances must be finite in the computed type
-/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
-///             exactly the student's memory. The teacher is a constant. A sample's loss is its row's share of the sum
+/// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
+///             student's memory. The teacher is a constant. A sample's loss is its row's share of the sum
 /// Gradient    with g_ij = w_i w_j (h'_ij - sum w w h' d / sum w w d) / mean(d): sum_j 2 g_ij (student_i - student_j) /
-///             d_ij; squared: 4 g_ij (student_i - student_j); with normalize it goes on through the lengths
+///             d_ij; squared: 4 g_ij (student_i - student_j); with normalize, then through the norms
 /// Divisor     Reduction::per_element, the default: (sum of w)^2; mean: the sum of w
-/// Exceptions  equal samples have distance 0 and no gradient from one another; samples that are all equal have
-///             distances 0, and no gradient. A sample of zeros stays 0 with normalize, and its gradient is 0. NaN or an
+/// Exceptions  equal samples have distance 0 and no gradient from each other; if all samples are equal, all distances
+///             and gradients are 0. With normalize, a sample of zeros stays 0, and its gradient is 0. NaN or an
 ///             infinity in a sample that counts makes the loss and all gradients NaN
 /// Throws      std::invalid_argument on weight, batches that differ, 0 columns, null, a stride below cols, memory that
 ///             overlaps, a sample weight that is negative or not finite, a workspace that is too small; before anything
 ///             is written
-/// Cost        three products by Eigen in the calling thread (which may allocate for its blocking), of rows less their
-///             mean; a pair that is near is computed from the rows. Workspace: workspace_size(student, teacher), two
-///             matrices rows x rows and two panels
-/// Conventions the published means: of d over rows (rows - 1) pairs, of h over rows^2. `squared` is an option of
-///             mdistiller, `normalize` the default of mmrazor. None bounds d from below here
+/// Cost        three products by Eigen in the calling thread (which may allocate for its blocking), of centred rows; a
+///             close pair is computed from the rows. Workspace: workspace_size(student, teacher), two matrices rows x
+///             rows and two panels
+/// Conventions the published means: d over rows (rows - 1) pairs, h over rows^2. mdistiller has the option `squared`,
+///             mmrazor uses `normalize` by default. Here d has no lower bound
 /// Paper       Park, Kim, Lu, Cho: Relational Knowledge Distillation, 2019 (arXiv:1904.05068)
 struct RelationalDistance {
   bool squared = false;    ///< d_ij = |student_i - student_j|^2
-  bool normalize = false;  ///< of rows of unit length
+  bool normalize = false;  ///< use rows at unit length
   double weight = 1;
   Reduction reduction = Reduction::per_element;
 
@@ -65,7 +64,7 @@ struct RelationalDistance {
                       options);
   }
 
-  /// The bytes that RowOptions::workspace has to hold, if it is passed.
+  /// The size in bytes that RowOptions::workspace needs, if it is passed.
   template <class Student, class Teacher>
   static std::size_t workspace_size(const Student& student, const Teacher& teacher) {
     return kernels::workspace_size<kernels::batch_compute_t<Student, Teacher>>(memory, student, teacher);
@@ -121,7 +120,7 @@ struct RelationalDistance {
       batch.losses[i] = sums[0];
       row_sums[i] = sums[1];
     });
-    const double along = d_sum == 0 ? 0 : sum_rows() / d_sum;  // what flows through the mean
+    const double along = d_sum == 0 ? 0 : sum_rows() / d_sum;  // the part through the mean
     const double factor = batch.factor(weight, reduction, 2);
     const double total = factor * batch.sum_losses(options);
     if (call.wants_gradient()) {
@@ -141,7 +140,7 @@ struct RelationalDistance {
     const std::size_t n = batch.size;
     C *const d = batch.square(0), *const coefficients = batch.square(1);
     double *const dots = batch.vector(4), *const near_pairs = batch.vector(5);
-    // student_i - student_j times c_ij: c of near pairs stays in d, to be applied to the rows themselves
+    // student_i - student_j times c_ij: c of close pairs stays in d, and is applied to the rows themselves
     batch.for_each([&](std::size_t i) {
       const L zero(C(0));
       const auto sums = kernels::sum_row_of<L, 3>(n, [&](std::size_t j) {

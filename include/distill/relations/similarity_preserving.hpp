@@ -1,4 +1,4 @@
-// Which samples of a batch a network takes for similar.
+// Which samples of a batch a network considers similar.
 #pragma once
 
 #include <cstddef>
@@ -14,23 +14,22 @@
 namespace distill {
 inline namespace DISTILL_ABI {
 
-/// Similarity-preserving distillation: the rows of the batch's Gram matrix, at unit length, are those of the teacher's:
+/// Similarity-preserving distillation: compares the rows of the batch's Gram matrices at unit length:
 ///
 ///     loss = weight / divisor * sum_ij w_i w_j (S_ij - T_ij)^2
-///     S_ij = G_ij / |G_i|,  G = student * student^T, |G_i|^2 = sum_j w_j G_ij^2;  T of the teacher likewise
+///     S_ij = G_ij / |G_i|,  G = student * student^T, |G_i|^2 = sum_j w_j G_ij^2;  T likewise for the teacher
 ///
-/// Shapes      student, grad: rows x cols, teacher: rows x any; one sample a row, a map as the row of all its numbers.
-///             float, double, half or bfloat16; the teacher's type is free, grad has the student's. If either is
-///             double, all is computed in double, else in float
-/// Ranges      weight finite; the sum is from 0 to 4 times the samples. Products of rows must be in range of the
-///             computed type: in float, numbers from about 1e-18 to 1e18, besides 0
-/// Returns     the loss; grad (if passed) receives d loss / d student, or is added to with add_to(grad). grad may be
-///             exactly the student's memory. The teacher is a constant. A sample's loss is its row's share of the sum
+/// Shapes      student, grad: rows x cols, teacher: rows x any; one sample per row, a map is one row of all its
+///             numbers. float, double, half or bfloat16; the teacher's type may differ, grad has the student's.
+///             Computed in double if either is double, else in float
+/// Ranges      weight finite; the sum is from 0 to 4 times the number of samples. Products of rows must be in range of
+///             the computed type: in float, numbers from about 1e-18 to 1e18, besides 0
+/// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
+///             student's memory. The teacher is a constant. A sample's loss is its row's share of the sum
 /// Gradient    with e = S - T: M_ij = 2 w_i w_j (e_ij - S_ij sum_k w_k e_ik S_ik) / |G_i|, (M + M^T) student
 /// Divisor     Reduction::per_element, the default: (sum of w)^2; mean: the sum of w; a sample of weight w counts as w
-/// Exceptions  a sample of zeros is similar to none: its rows are 0, and so is its gradient. One sample has nothing to be
-///             similar to: loss 0, gradient 0. NaN or an infinity in a sample that counts makes the loss and all
-///             gradients NaN
+/// Exceptions  a sample of zeros is similar to none: its rows and its gradient are 0. For a single sample, loss and
+///             gradient are 0. NaN or an infinity in a sample that counts makes the loss and all gradients NaN
 /// Throws      std::invalid_argument on weight, batches that differ, 0 columns, null, a stride below cols, memory that
 ///             overlaps, a sample weight that is negative or not finite, a workspace that is too small; before anything
 ///             is written
@@ -54,7 +53,7 @@ struct SimilarityPreserving {
         kernels::checked_batch<C>("SimilarityPreserving", weight, memory, student, teacher, grad, options), options);
   }
 
-  /// The bytes that RowOptions::workspace has to hold, if it is passed.
+  /// The size in bytes that RowOptions::workspace needs, if it is passed.
   template <class Student, class Teacher>
   static std::size_t workspace_size(const Student& student, const Teacher& teacher) {
     return kernels::workspace_size<kernels::batch_compute_t<Student, Teacher>>(memory, student, teacher);
