@@ -21,7 +21,7 @@
 namespace distill {
 inline namespace DISTILL_ABI {
 
-/// A tensor of dlib as a matrix, one sample a row. On a GPU dlib copies it to the host and back.
+/// A dlib tensor as a matrix, one sample per row. On a GPU dlib copies it to the host and back.
 inline MatrixView<const float> rows_of(const ::dlib::tensor& t) {
   return {t.host(), t.num_samples(), t.k() * t.nr() * t.nc()};
 }
@@ -29,7 +29,7 @@ inline MatrixView<float> rows_of(::dlib::tensor& t) {
   return {t.host(), t.num_samples(), t.k() * t.nr() * t.nc()};
 }
 
-/// A tensor of dlib as feature maps.
+/// A dlib tensor as feature maps.
 inline FeatureMapView<const float> maps_of(const ::dlib::tensor& t) {
   return {t.host(), t.num_samples(), t.k(), t.nr(), t.nc()};
 }
@@ -37,16 +37,16 @@ inline FeatureMapView<float> maps_of(::dlib::tensor& t) {
   return {t.host(), t.num_samples(), t.k(), t.nr(), t.nc()};
 }
 
-/// What a student learns from one sample: its class, and what the teacher makes of it.
+/// What a student learns from one sample: its class, and the teacher's outputs for it.
 struct TeacherOutputs {
   long label = 0;             ///< or KnowledgeDistillation's ignore_label
   std::vector<float> logits;  ///< the teacher's scores of the classes
-  std::vector<float> hidden;  ///< a hidden layer of the teacher's, channel by channel; for layers that compare it
+  std::vector<float> hidden;  ///< a hidden layer of the teacher, channel by channel; for layers that compare it
 };
 
 namespace detail {
 
-/// One field of the targets of a batch, as rows.
+/// One field of a batch's targets, as rows.
 template <class Iterator>
 std::vector<float> teacher_rows(const char* who, Iterator truth, std::size_t samples,
                                 std::vector<float> TeacherOutputs::*field) {
@@ -82,7 +82,7 @@ double distill_hidden(const FeatureMatching& loss, Iterator truth, const ::dlib:
   return loss(student, MatrixView{teacher.data(), student.rows, teacher.size() / student.rows}, add_to(rows_of(grad)));
 }
 
-/// The teacher's maps have as many positions as the student's; how many channels, follows.
+/// The teacher's maps have as many positions as the student's; the number of channels follows.
 template <class Iterator>
 double distill_hidden(const AttentionTransfer& loss, Iterator truth, const ::dlib::tensor& output,
                       ::dlib::tensor& grad) {
@@ -170,10 +170,11 @@ inline constexpr const char* hidden_name<AttentionTransfer> = "loss_kd_attention
 
 /// KnowledgeDistillation as a loss layer of dlib (EXAMPLE_LOSS_LAYER_ in its documentation).
 ///
-/// Shapes      the network's output: any tensor of as many numbers a sample as the teacher has logits
-/// Labels      training: TeacherOutputs; a network's answer: the class of the largest logit
+/// Shapes      the network's output: any tensor with as many numbers per sample as the teacher has logits
+/// Labels      for training, TeacherOutputs; the network answers with the class of the largest logit
 /// Returns     loss and gradient as KnowledgeDistillation, over the mini-batch
-/// Throws      std::invalid_argument as KnowledgeDistillation; if the samples of a batch have unlike numbers of logits
+/// Throws      std::invalid_argument as KnowledgeDistillation; and if the samples of a batch differ in their number of
+///             logits
 /// Cost        that of the loss; copies the batch's logits
 struct loss_knowledge_distillation_ {
   using training_label_type = TeacherOutputs;
@@ -211,16 +212,16 @@ struct loss_knowledge_distillation_ {
 };
 
 /// KnowledgeDistillation of the output plus a loss on the layer that is tagged by TAG: FeatureMatching, whose teacher
-/// has as many numbers a sample as that layer, or AttentionTransfer, whose teacher has maps of the same height and
+/// has as many numbers per sample as that layer, or AttentionTransfer, whose teacher has maps of the same height and
 /// width.
 ///
-/// Labels      training: TeacherOutputs with `hidden`; a network's answer: the class of the largest logit
-/// Returns     kd + hidden, over the mini-batch; kd.weight = 0 leaves the output alone, and needs no logits
-/// Throws      std::invalid_argument as the two losses; if the samples of a batch have unlike numbers of logits or of
-///             hidden units
-/// Conventions a tag above a ReLU sees what it gives, one below what it gets. A layer of another width than the
-///             teacher's gets a linear layer, which learns along: tag it, and go on past it (skip1<tag2<fc<teacher's
-///             width, tag1<...>>>>, TAG = tag2)
+/// Labels      for training, TeacherOutputs with `hidden`; the network answers with the class of the largest logit
+/// Returns     kd + hidden, over the mini-batch; kd.weight = 0 ignores the output, and needs no logits
+/// Throws      std::invalid_argument as the two losses; and if the samples of a batch differ in their number of logits
+///             or of hidden units
+/// Conventions a tag above a ReLU sees its output, one below its input. If a layer's width differs from the teacher's,
+///             add a linear layer, which is trained too: tag it, and skip past it (skip1<tag2<fc<teacher's width,
+///             tag1<...>>>>, TAG = tag2)
 template <class Hidden, template <typename> class TAG>
 struct loss_kd_hidden_ {
   using training_label_type = TeacherOutputs;

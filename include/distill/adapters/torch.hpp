@@ -1,4 +1,4 @@
-// LibTorch: every loss as a differentiable function of tensors. Include it only where LibTorch is.
+// LibTorch: every loss as a differentiable function of tensors. Include it only where LibTorch is available.
 #pragma once
 
 #include <ATen/Parallel.h>
@@ -26,10 +26,10 @@ inline namespace DISTILL_ABI {
 /// Not called torch, so that `using namespace distill` leaves ::torch alone.
 namespace libtorch {
 
-/// distill::RowOptions, of tensors.
+/// distill::RowOptions, with tensors.
 struct RowOptions {
-  ::torch::Tensor weights = {};  ///< float32, one for each row (sample), or undefined for all 1; 0 = not read
-  ::torch::Tensor losses = {};   ///< float64, one for each row, or undefined: receives the loss of each
+  ::torch::Tensor weights = {};  ///< float32, one per row (sample), or undefined for all 1; 0 = not read
+  ::torch::Tensor losses = {};   ///< float64, one per row, or undefined: receives the loss of each
   Executor executor = {};
   Workspace workspace = {};
 };
@@ -45,12 +45,12 @@ struct ParallelFor {
 };
 inline constexpr ParallelFor executor{};
 
-/// A further tensor of a call of which the gradient is wanted, too; made by learned().
+/// Another argument whose gradient is wanted too; made by learned().
 struct Learned {
   ::torch::Tensor tensor;
 };
 
-/// `apply(VariationalInformation{}, student, teacher, learned(log_scale))`: backward reaches log_scale as well.
+/// `apply(VariationalInformation{}, student, teacher, learned(log_scale))`: backward() reaches log_scale as well.
 inline Learned learned(::torch::Tensor tensor) {
   return {std::move(tensor)};
 }
@@ -75,7 +75,7 @@ T* tensor_data(const char* name, const ::at::Tensor& x) {
   return static_cast<T*>(x.data_ptr());
 }
 
-/// One number a row, or an entry a channel, side by side.
+/// One number per row, or one per channel, contiguous.
 template <class T>
 T* tensor_list(const char* name, const ::at::Tensor& x, std::int64_t size) {
   T* const data = tensor_data<T>(name, x);
@@ -89,8 +89,8 @@ T* tensor_list(const char* name, const ::at::Tensor& x, std::int64_t size) {
 
 namespace libtorch {
 
-/// A tensor of rows x columns or batch x tokens x columns as the rows of a matrix, where they lie: rows may be apart,
-/// but all equally (those of several sequences cut to `[:, 1:]` are not).
+/// A tensor of rows x columns or batch x tokens x columns as the rows of a matrix, in place: rows may be padded, but
+/// all equally (those of several sequences cut to `[:, 1:]` are not).
 template <class T>
 MatrixView<T> matrix(const ::torch::Tensor& x, const char* name = "tensor") {
   T* const data = detail::tensor_data<T>(name, x);
@@ -112,8 +112,8 @@ MatrixView<T> matrix(const ::torch::Tensor& x, const char* name = "tensor") {
   return {data, batch * rows, x.size(-1), stride};
 }
 
-/// A tensor of N x C x H x W as feature maps, where they lie: contiguous, channels_last, some of the samples or
-/// channels of a larger one.
+/// A tensor of N x C x H x W as feature maps, in place: contiguous, channels_last, or some samples or channels of a
+/// larger one.
 template <class T>
 FeatureMapView<T> feature_map(const ::torch::Tensor& x, const char* name = "tensor") {
   T* const data = detail::tensor_data<T>(name, x);
@@ -130,7 +130,7 @@ FeatureMapView<T> feature_map(const ::torch::Tensor& x, const char* name = "tens
 
 namespace detail {
 
-/// A tensor as what a loss asks for: rows or maps of T, a row of Number, or labels.
+/// A tensor as the view that a loss reads: rows or maps of T, a row of Number, or labels.
 template <class T, class Number>
 struct TensorArgument {
   const char* name;
@@ -151,7 +151,7 @@ struct TensorArgument {
 template <class T, class Number>
 struct is_tensor_argument<TensorArgument<T, Number>> : std::true_type {};
 
-/// Labels become 64-bit integers, and a number a channel the computed type: copies, but small ones.
+/// Labels become 64-bit integers, and numbers per channel the computed type: small copies.
 template <class Number>
 ::at::Tensor prepared(const ::at::Tensor& x) {
   if (!x.defined() || x.layout() != ::at::kStrided) return x;
@@ -173,7 +173,7 @@ const X& as_argument(const X& x) {
   return x;  // a view of the caller's
 }
 
-/// Where the gradient of a further argument goes, if it has one.
+/// Where the gradient of another argument goes, if it has one.
 template <class Number>
 auto gradient_argument(const libtorch::Learned& x) {
   return std::make_tuple(TensorArgument<Number, Number>{"gradient", ::at::empty_like(prepared<Number>(x.tensor))});
@@ -183,7 +183,7 @@ std::tuple<> gradient_argument(const X&) {
   return {};
 }
 
-/// What stands there where none is wanted.
+/// What is passed where none is wanted.
 inline std::tuple<NoGradient> no_gradient_argument(const libtorch::Learned&) {
   return {};
 }
@@ -192,14 +192,14 @@ std::tuple<> no_gradient_argument(const X&) {
   return {};
 }
 
-/// Whether a loss can be called with a student, what follows, gradients and options.
+/// Whether a loss can be called with a student, the other arguments, gradients and options.
 template <class Loss, class Student, class Others, class Gradients>
 struct takes_arguments;
 template <class Loss, class Student, class... Others, class... Gradients>
 struct takes_arguments<Loss, Student, std::tuple<Others...>, std::tuple<Gradients...>>
     : std::is_invocable<const Loss&, const Student&, const Others&..., const Gradients&..., RowOptions> {};
 
-/// The tensors of which the gradient may be wanted, the student in front.
+/// The tensors whose gradient may be wanted, the student first.
 inline void add_learned(std::vector<::at::Tensor>& inputs, const libtorch::Learned& x) {
   inputs.push_back(x.tensor);
 }
@@ -223,7 +223,7 @@ void with_scalar(::at::ScalarType type, const F& f) {
   }
 }
 
-/// A value whose gradients with respect to `inputs` are known already.
+/// A value whose gradients with respect to `inputs` are already known.
 struct KnownGradient : ::torch::autograd::Function<KnownGradient> {
   static ::at::Tensor forward(::torch::autograd::AutogradContext* context, ::at::TensorList inputs,
                               const std::vector<::at::Tensor>& gradients, double value) {
@@ -314,19 +314,20 @@ namespace libtorch {
 ///     torch::Tensor loss = distill::libtorch::apply(distill::KnowledgeDistillation{}, student, teacher, labels);
 ///     loss.backward();
 ///
-/// Value and gradient are computed here, at once; backward() multiplies the gradient by what arrives there. If the
+/// Value and gradient are computed here together; backward() multiplies the gradient by the incoming one. If the
 /// student does not require a gradient, or under torch::NoGradGuard, only the value is computed.
 ///
 /// Loss        any of the library's, or a callable (student, teacher, grad, options), all `const auto&`, that passes
-///             them on to one: it is compiled for every type of student, and with and without a gradient. What the loss
-///             takes behind the student follows here in its order: teacher, labels, MarginRelu's margins.
-///             What is no tensor is passed on as it is: SparseTeacherView, log_probabilities(matrix<float>(x)), a mask.
-///             FeatureMatching takes rows: maps.flatten(1). Projected's layer is a torch::nn::Linear here
-/// Student     Float, Double, Half or BFloat16, on the CPU, read where it lies: what a loss calls a matrix as matrix()
-///             does, so 2-D, or 3-D as one row for each token; what it calls feature maps as feature_map() does, 4-D
-/// Teacher     a constant, detached or not, of the student's type; of another it is a view: matrix<const at::Half>(x)
-/// Labels      of any integer type and shape, one for each row; copied, unless int64 and contiguous
-/// Numbers     for each channel: 1-D; copied, unless contiguous and of the computed type. learned(x) gets a gradient
+///             them on to one: it is compiled for every type of student, with and without a gradient. The loss's other
+///             arguments follow the student in its order: teacher, labels, MarginRelu's margins. What is not a tensor
+///             is passed on as it is: SparseTeacherView, log_probabilities(matrix<float>(x)), a mask. FeatureMatching
+///             takes rows: maps.flatten(1). Projected's layer is a torch::nn::Linear here
+/// Student     Float, Double, Half or BFloat16, on the CPU, read in place: for a loss on matrices as by matrix(), so
+///             2-D, or 3-D with one row per token; for a loss on feature maps as by feature_map(), 4-D
+/// Teacher     a constant, detached or not, of the student's type; pass one of another type as a view: matrix<const
+///             at::Half>(x)
+/// Labels      of any integer type and shape, one per row; copied, unless int64 and contiguous
+/// Numbers     per channel: 1-D; copied, unless contiguous and of the computed type. learned(x) gets a gradient
 /// Returns     Double for a Double student, else Float
 /// Gradient    of the student's type. That of a Half student may vanish where the divisor is large, as it is rounded
 ///             before backward() scales it: put a loss scale into the loss's `weight`

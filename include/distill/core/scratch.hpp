@@ -62,7 +62,7 @@ constexpr std::size_t bytes_of(std::size_t count) {
   return (count * sizeof(T) + 63) / 64 * 64;
 }
 
-/// Consecutive arrays in a buffer, each starting at a cache line.
+/// Arrays one after another in a buffer, each starting at a cache line.
 class ScratchArrays {
  public:
   ScratchArrays(ScratchBuffer& buffer, std::size_t bytes) : ScratchArrays(buffer.reserve(bytes)) {}
