@@ -1,5 +1,5 @@
-// The attention matrices of one sample, query by query: what a query gives to the keys that it sees, student against
-// teacher.
+// The attention matrices of one sample, query by query: the student's attention to visible keys compared with the
+// teacher's.
 #pragma once
 
 #include <algorithm>
@@ -25,20 +25,20 @@ namespace distill {
 inline namespace DISTILL_ABI {
 namespace kernels {
 
-/// What rows of attention are compared by, and which of their entries.
+/// How rows of attention are compared, and which of their entries.
 struct AttentionRule {
   bool softmax;        // KL of softmaxes, else squared differences
   bool cross_entropy;  // KL with the teacher's entropy
   bool mean_of_heads;
   bool causal;
   bool padding_in_softmax;
-  double floor;  // scores at or below it are none
+  double floor;  // scores at or below it are padding
 
   bool has_floor() const { return floor > -std::numeric_limits<double>::infinity(); }
 };
 
-/// sum p (log p - log q) over some keys, or of -p log q: not all of p counts, and the sum may be negative. By the
-/// formulas as they stand: published code that nothing depends on for speed.
+/// sum p (log p - log q) over some keys, or of -p log q: not all of p counts, and the sum may be negative. The plain
+/// formulas, as this only reproduces published numbers.
 template <class C, class Counts>
 double partial_kl_row(const C* s, const C* t, std::size_t n, bool cross_entropy, double factor, C* grad,
                       const Counts& counts) {
@@ -110,7 +110,7 @@ class AttentionMatrices {
         t_(arrays.take<C>(student.width)),
         g_(arrays.take<C>(student.width)) {}
 
-  /// Of the keys below `end`: where they lie, if they are neighbours, else side by side in scratch.
+  /// For the keys below `end`: in place if they are contiguous, else gathered in scratch.
   double row(std::size_t head, std::size_t query, std::size_t end, double factor) {
     const std::size_t first = query * student_.width;
     double loss = 0;
@@ -141,7 +141,7 @@ class AttentionMatrices {
       loss = distance(s, t, n, factor, g, false);
     }
     if (!g) return loss;
-    if (!rule_.softmax && rule_.has_floor()) {  // an entry that is none has no gradient
+    if (!rule_.softmax && rule_.has_floor()) {  // padding has no gradient
       gather(student_, head, first, end, s_);
       for (std::size_t k = 0; k < n; ++k) g_[k] = s[k] <= rule_.floor ? 0 : g_[k];
     }
@@ -163,7 +163,7 @@ class AttentionMatrices {
     return rule_.mean_of_heads ? Range{0, maps.channels} : Range{head, head + 1};
   }
 
-  /// Puts the keys that are seen side by side, the mean over heads if that is asked for, and returns their number.
+  /// Gathers the visible keys, or their mean over heads, and returns their number.
   template <class Stored>
   std::size_t gather(const SampleMaps<const Stored>& x, std::size_t head, std::size_t first, std::size_t end,
                      C* out) const {
@@ -190,7 +190,7 @@ class AttentionMatrices {
     return n;
   }
 
-  /// Where the gradient of the keys side by side belongs.
+  /// Where the gradient of the gathered keys goes.
   void scatter(std::size_t head, std::size_t first, std::size_t end) const {
     grad_.position_stride == 1 ? scatter_by<L>(head, first, end) : scatter_by<Lanes<C, ScalarArch>>(head, first, end);
   }
@@ -208,7 +208,7 @@ class AttentionMatrices {
     }
   }
 
-  /// The gradient with respect to what is not seen.
+  /// The gradient for keys that are not visible.
   void clear_gaps(std::size_t head, std::size_t query, std::size_t end) const {
     const Range heads = heads_of(grad_, head);
     runs_.for_each_gap(end, grad_.width, [&](std::size_t begin, std::size_t gap_end) {

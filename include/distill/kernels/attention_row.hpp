@@ -1,5 +1,4 @@
-// Attention transfer of one sample: the maps' energy over positions, of unit length, compared between student and
-// teacher.
+// Attention transfer of one sample: the energy of student's and teacher's maps over positions, compared at unit length.
 #pragma once
 
 #include <algorithm>
@@ -98,8 +97,8 @@ struct AttentionSample {
   bool accumulate;
 };
 
-/// An attention map a_p = sum_c |x_cp / scale|^power, and the maps x that it comes from. L's lanes run over whatever
-/// lies side by side in memory: positions or channels. Without `rescaled` the scale is 1.
+/// An attention map a_p = sum_c |x_cp / scale|^power, and the maps x that it comes from. L's lanes run over what is
+/// contiguous in memory: positions or channels. Without `rescaled` the scale is 1.
 template <class L, bool rescaled, class Power>
 class AttentionMap {
  public:
@@ -142,7 +141,8 @@ class AttentionMap {
   }
 
  private:
-  // Several channels are added up before the map is touched: fewer passes over it, and shorter chains of roundings.
+  // Several channels are added up before they are added to the map: fewer passes over it, and shorter chains of
+  // roundings.
   static constexpr std::size_t channels_at_once = 8;
 
   template <class N, class Stored>
@@ -198,9 +198,9 @@ double largest_size(const SampleMaps<const Stored>& x) {
   return largest > 0 ? largest : 1;
 }
 
-/// Computes the loss of a sample and writes factor times its gradient. Unit maps do not change with the scale of what
-/// they come from, so with `rescaled` the largest number is made 1 and nothing overflows; without, the result is false
-/// where something might have, and nothing is written.
+/// Computes the loss of a sample and writes factor times its gradient. Unit maps do not depend on the sample's scale,
+/// so with `rescaled` the largest number becomes 1 and nothing overflows. Without it the result is false, and nothing
+/// is written, if something might have overflowed.
 template <class L, bool rescaled, class Power, class F, class S, class T>
 bool compute_attention_row(const Power& power, const F& f, Outer outer, const AttentionSample<S, T>& sample,
                            double factor, double& loss) {
@@ -211,7 +211,7 @@ bool compute_attention_row(const Power& power, const F& f, Outer outer, const At
                                                  needs_pooling(sample.teacher) ? sample.teacher.channels : 0);
   N* const student_map = static_cast<N*>(detail::scratch().rows.reserve((2 + pooled_channels) * positions * sizeof(N)));
   N* const teacher_map = student_map + positions;
-  const auto pooled = [&](const auto& x) {  // one buffer: the teacher's are not needed any more when the student's are
+  const auto pooled = [&](const auto& x) {  // one buffer: the student's overwrite the teacher's after use
     return SampleMaps<N>{teacher_map + positions, x.channels, sample.height, sample.width, positions, 1};
   };
   const auto read_only = [](const SampleMaps<N>& x) {
@@ -252,8 +252,8 @@ bool compute_attention_row(const Power& power, const F& f, Outer outer, const At
                 [&](const auto& attention) { attention.put_gradient(sample.student, sample.grad, sample.accumulate); });
 }
 
-/// The loss of a sample, f and outer making the distance of unit maps: NaN, with a gradient yet to be filled, if a number
-/// is not finite.
+/// The loss of a sample, with f and outer as the distance of unit maps. NaN if a number is not finite; the caller then
+/// fills the gradient.
 template <class L, class Power, class F, class S, class T>
 double attention_row(const Power& power, const F& f, Outer outer, const AttentionSample<S, T>& sample, double factor) {
   double loss = 0;

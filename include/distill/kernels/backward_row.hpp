@@ -47,7 +47,7 @@ void log_softmax_backward_row(const Output* log_p, const GradOutput* g, std::siz
 
 namespace detail {
 
-/// Checks the arguments that both backward functions have, and runs `row_kernel` on each row.
+/// Checks the arguments of both backward functions, and runs `row_kernel` on each row.
 template <class Output, class GradOutput, class Grad, class RowKernel>
 void backward(const char* who, const MatrixView<Output>& output, const MatrixView<GradOutput>& grad_output, Grad&& grad,
               double temperature, Executor executor, const RowKernel& row_kernel) {

@@ -20,12 +20,12 @@ namespace distill {
 inline namespace DISTILL_ABI {
 namespace kernels {
 
-/// What a loss keeps of n samples: matrices n x n of the type that it computes in, and vectors of n doubles.
+/// What a loss keeps of n samples: n x n matrices of the computed type, and vectors of n doubles.
 struct BatchMemory {
   std::size_t squares, vectors;
 };
 
-/// Columns of a matrix that are looked at together: no more numbers than a matrix of pairs, unless the batch is small.
+/// Columns of a matrix in one panel: no more numbers than a matrix of pairs, unless the batch is small.
 inline std::size_t panel_cols(std::size_t samples, std::size_t cols) {
   return (std::min)(cols, std::max<std::size_t>(samples, 256));
 }
@@ -35,7 +35,7 @@ std::size_t widest(const Student& student, const Teacher& teacher) {
   return std::max<std::size_t>(student.cols, teacher.cols);
 }
 
-/// The bytes that a batch needs, with room to begin at a cache line.
+/// The bytes that a batch needs, including alignment to a cache line.
 template <class C>
 std::size_t batch_bytes(BatchMemory memory, std::size_t samples, std::size_t cols) {
   using detail::bytes_of;
@@ -44,11 +44,11 @@ std::size_t batch_bytes(BatchMemory memory, std::size_t samples, std::size_t col
          bytes_of<double>(panel_cols(samples, cols)) + bytes_of<std::size_t>(samples);
 }
 
-/// The samples that count. A pair weighs the product of its samples' weights.
+/// The samples that count. A pair's weight is the product of its samples' weights.
 template <class C>
 class Batch {
  public:
-  /// Of samples that do not count the losses and the gradient are set to 0.
+  /// Losses and gradient of samples that do not count are set to 0.
   template <class Call>
   Batch(const Call& call, BatchMemory memory, const RowOptions& options) : executor(options.executor) {
     const std::size_t rows = call.student.rows, cols = widest(call.student, call.teacher);
@@ -86,14 +86,14 @@ class Batch {
     for_each_row(size, size, executor, body);
   }
 
-  /// What a sum over groups of `group` samples is multiplied by.
+  /// The factor of a sum over groups of `group` samples.
   double factor(double weight, Reduction reduction, int group) const {
     if (reduction == Reduction::mean) return weight / total_weight;
     for (int k = 0; reduction == Reduction::per_element && k < group; ++k) weight /= total_weight;
     return weight;
   }
 
-  /// The total of the samples' losses, in their order, which are handed to the caller, too.
+  /// The total of the samples' losses, in order; the losses are also passed to the caller.
   double sum_losses(const RowOptions& options) const {
     double sum = 0;
     for (std::size_t k = 0; k < size; ++k) {
@@ -148,7 +148,7 @@ auto checked_batch(const char* who, double weight, BatchMemory memory, const Stu
   return call;
 }
 
-/// What numbers of two matrices are computed in.
+/// The computed type of two matrices.
 template <class Student, class Teacher>
 using batch_compute_t =
     detail::compute_t<std::remove_pointer_t<decltype(as_matrix(std::declval<const Student&>()).data)>,

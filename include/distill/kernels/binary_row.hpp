@@ -1,4 +1,4 @@
-// One row of yes-or-no questions: KL of the teacher's answers and the student's, class by class.
+// One row of binary classes: KL between teacher and student, class by class.
 #pragma once
 
 #include <algorithm>
@@ -19,7 +19,7 @@ template <class L, class S, class T>
 double binary_row(const S* student, const T* teacher, std::size_t n, double temperature, double factor, S* grad,
                   bool accumulate) {
   using C = typename L::Scalar;
-  // a division, so that no temperature makes 0 * infinity of a logit
+  // a division, so that no temperature makes a logit 0 * infinity
   const L divisor(static_cast<C>(temperature)), scale(static_cast<C>(factor / temperature));
   return sum_row<L>(n, [&](std::size_t i) {
     const L a = load_up_to<L>(teacher + i, n - i, -infinity<C>) / divisor;

@@ -94,7 +94,7 @@ void half_squared_channels(const SamplePair<S, T>& pair, const typename L::Scala
     for (std::size_t c = 0; c < channels; ++c) halves[c] = one_by_one(c, 0, positions);
     return;
   }
-  constexpr std::size_t at_once = 8;  // streams of neighbouring channels, as many as caches like to follow
+  constexpr std::size_t at_once = 8;  // streams of adjacent channels, as many as caches can follow
   std::fill(halves, halves + channels, 0);
   for (std::size_t p = 0; p < positions; p += at_once) {
     const std::size_t count = (std::min)(at_once, positions - p);

@@ -1,4 +1,4 @@
-// Channels of feature maps as rows of their positions: where they lie, or copied where positions are no neighbours.
+// Channels of feature maps as rows of their positions: in place, or copied where positions are not adjacent.
 #pragma once
 
 #include <algorithm>
@@ -25,10 +25,10 @@ struct ChannelRows {
   T* row(std::size_t sample) const { return data ? data + sample * stride : nullptr; }
 };
 
-/// Copied together: neighbouring channels share cache lines.
+/// Copied together: adjacent channels share cache lines.
 inline constexpr std::size_t channels_at_once = 16;
 
-/// Copies `count` channels of a sample, from `begin` on, to rows that lie `stride` apart, tile by tile.
+/// Copies `count` channels of a sample, from `begin` on, to rows that are `stride` apart, tile by tile.
 template <class C, class T>
 void gather_channels(const FeatureMapView<T>& maps, std::size_t sample, std::size_t begin, std::size_t count, C* rows,
                      std::size_t stride) {
@@ -43,7 +43,7 @@ void gather_channels(const FeatureMapView<T>& maps, std::size_t sample, std::siz
   }
 }
 
-/// The other way round, for gradients.
+/// The reverse, for gradients.
 template <class C, class T>
 void scatter_channels(const C* rows, std::size_t stride, const GradientTarget<FeatureMapView<T>>& grad,
                       std::size_t sample, std::size_t begin, std::size_t count) {
@@ -59,7 +59,7 @@ void scatter_channels(const C* rows, std::size_t stride, const GradientTarget<Fe
 }
 
 /// Calls body(c, student, teacher, grad, accumulate) for each channel c, the three being ChannelRows; copies are in C.
-/// Samples for which is_live(i) is false are not copied; body is not to touch them.
+/// Samples for which is_live(i) is false are not copied; body must not touch them.
 template <class C, class S, class T, class G, class IsLive, class Body>
 void for_each_channel(const FeatureMapView<S>& student, const FeatureMapView<T>& teacher,
                       const GradientTarget<FeatureMapView<G>>& grad, const IsLive& is_live, Executor executor,
@@ -79,7 +79,7 @@ void for_each_channel(const FeatureMapView<S>& student, const FeatureMapView<T>&
   const std::size_t blocks = (channels + channels_at_once - 1) / channels_at_once;
   for_each_row(blocks, channels_at_once * batch * n, executor, [&](std::size_t block) {
     const std::size_t begin = block * channels_at_once, count = (std::min)(channels_at_once, channels - begin);
-    // from a channel to the next: an odd number of cache lines, so that channels do not fall on one another in caches
+    // from one channel to the next: an odd number of cache lines, so that channels do not share cache sets
     const std::size_t stride = (batch * n / 16 | 1) * 16 + 32;
     detail::ScratchArrays arrays(detail::scratch().inputs, 2 * detail::bytes_of<C>(channels_at_once * stride));
     C* const s = arrays.take<C>(channels_at_once * stride);
@@ -89,7 +89,7 @@ void for_each_channel(const FeatureMapView<S>& student, const FeatureMapView<T>&
       gather_channels(student, i, begin, count, s + i * n, stride);
       gather_channels(teacher, i, begin, count, t + i * n, stride);
     }
-    for (std::size_t c = 0; c < count; ++c) {  // the gradient takes the student's place
+    for (std::size_t c = 0; c < count; ++c) {  // the gradient overwrites the student
       C* const row = s + c * stride;
       body(begin + c, ChannelRows<const C>{row, n}, ChannelRows<const C>{t + c * stride, n},
            ChannelRows<C>{grad.view.data ? row : nullptr, n}, false);

@@ -11,7 +11,8 @@ inline namespace DISTILL_ABI {
 namespace kernels {
 
 /// From the sums of products of the centred vectors u and v: distance = 1 - u.v / (|u| |v| + epsilon), and its gradient
-/// with respect to u is along_u * u + along_v * v. A constant vector is uncorrelated with all: distance 1, gradient 0.
+/// with respect to u is along_u * u + along_v * v. A constant vector is uncorrelated with everything: distance 1,
+/// gradient 0.
 struct CorrelationDistance {
   double distance = 1;
   double along_u = 0, along_v = 0;

@@ -16,7 +16,7 @@ namespace distill {
 inline namespace DISTILL_ABI {
 namespace kernels {
 
-/// By the formulas as they stand.
+/// The plain formulas.
 template <class L, class Stored>
 double exact_cross_entropy_row(const Stored* x, std::size_t n, std::size_t label, double smoothing, double scale,
                                Stored* grad, bool accumulate) {

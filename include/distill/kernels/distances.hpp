@@ -16,7 +16,7 @@ namespace distill {
 inline namespace DISTILL_ABI {
 namespace kernels {
 
-/// |x - y|^2 from the rows: exact where they are near, 0 where they are equal.
+/// |x - y|^2 from the rows: accurate where they are close, 0 where they are equal.
 template <class T>
 double squared_distance(const T* x, double x_scale, const T* y, double y_scale, std::size_t n) {
   double sum = 0;
@@ -36,10 +36,10 @@ void add_difference(double c, const T* x, double x_scale, const T* y, double y_s
   }
 }
 
-/// Turns products into distances, row by row. |x|^2 + |y|^2 - 2 x . y loses its digits where x and y are near, so what
-/// is below a hundredth of |x|^2 + |y|^2 is computed from the rows; such a distance is stored as a negative number,
-/// because its gradient has to be taken from the rows, too. `norms` [size] receives |x|^2, and `row_sums` [size], if
-/// there are any, the rows' weighted sums of distances.
+/// Turns products into distances, row by row. |x|^2 + |y|^2 - 2 x . y loses digits where x and y are close, so below a
+/// hundredth of |x|^2 + |y|^2 the distance is computed from the rows. It is stored as a negative number, because its
+/// gradient must also be taken from the rows. `norms` [size] receives |x|^2, and `row_sums` [size], if there are any,
+/// the rows' weighted sums of distances.
 template <class L, class T>
 void products_to_distances(const Batch<typename L::Scalar>& batch, const BatchRows<T>& rows, bool squared,
                            typename L::Scalar* norms, double* row_sums, typename L::Scalar* square) {

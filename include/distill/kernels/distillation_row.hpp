@@ -1,7 +1,7 @@
 // One row of KL(teacher || student) at a temperature, with or without a cross-entropy term at temperature 1.
 //
 //   sweep 1  reads student and teacher once: sums of exponentials and sum of p-weighted log-ratios; exponentials kept.
-//            From the first chunk on that has infinities or outgrows its offsets, by lanes that look at each number
+//            From the first chunk with infinities or beyond its offsets on, by lanes that test each number
 //   sweep 2  writes the gradient from the kept exponentials; for Precision::high it also sums the value, from terms
 //            that are never negative
 #pragma once
@@ -34,7 +34,7 @@ template <Precision precision, bool has_label, class L, class Student, class Tea
 class DistillationRow {
   using T = typename L::Scalar;
   static constexpr std::size_t streams = has_label ? 3 : 2;
-  // double is exact enough without the terms of Precision::high
+  // double is accurate enough without the terms of Precision::high
   static constexpr bool sums_nonnegative_terms = precision == Precision::high && std::is_same_v<T, float>;
 
  public:
@@ -76,7 +76,7 @@ class DistillationRow {
   }
 
  private:
-  /// False if the row is not for the fast sweeps.
+  /// False if the fast sweeps cannot take the row.
   template <bool keep>
   bool sweep() {
     if (!start() || !sweep_chunks<keep>()) return false;
@@ -87,7 +87,8 @@ class DistillationRow {
            (!has_label || std::isfinite(hard_.sum));
   }
 
-  /// Starts at the class that the teacher prefers among the first ones: log-ratios are then small where p is large.
+  /// Starts at the class with the teacher's largest score among the first ones: log-ratios are then small where p is
+  /// large.
   bool start() {
     const std::size_t first = std::min<std::size_t>(n_, std::max<std::size_t>(16, L::width));
     const auto at = [this](const auto* x, std::size_t i) { return load_up_to<L>(x + i, n_ - i, -infinity<T>); };
@@ -136,7 +137,8 @@ class DistillationRow {
     return true;
   }
 
-  /// False, and nothing summed, if an offset is too low for this chunk, or if it is not plain and was taken to be.
+  /// False, with nothing summed, if an offset is too low for this chunk, or if the chunk was assumed to be plain but is
+  /// not.
   template <bool keep, bool is_plain>
   bool sweep_chunk(std::size_t begin, std::size_t end) {
     CompensatedSum<L> student_sum = student_.lanes, teacher_sum = teacher_.lanes, hard_sum = hard_.lanes;
@@ -177,7 +179,7 @@ class DistillationRow {
         student_group = student_group + s_power;
         teacher_group = teacher_group + t_power;
         if constexpr (!sums_nonnegative_terms || !is_plain) {
-          // log2 p - log2 q but for the normalisers; Precision::high only looks whether it overflows
+          // log2 p - log2 q without the normalisers; Precision::high only tests whether it overflows
           const L ratio = ((t_exponent.whole - s_exponent.whole) - shift) + (t_exponent.fraction - s_exponent.fraction);
           if constexpr (is_plain) {
             weighted_group = fma(t_power, ratio, weighted_group);
@@ -227,7 +229,7 @@ class DistillationRow {
   }
 
   /// The value is the difference between the mean log-ratio and that of the normalisers, both taken relative to
-  /// `shift_`. Where that is too far away to leave a small value its digits, it moves, and the row is to be done again.
+  /// `shift_`. If the shift is too far away for a small value to keep its digits, it moves, and the row must be redone.
   bool recentre() {
     const double mean = teacher_.weighted_sum / teacher_.sum;
     // four offsets apart at most where the value is small; eight are still integers of T
@@ -252,7 +254,7 @@ class DistillationRow {
     return kl < 0 ? 0 : kl;
   }
 
-  /// Returns the sum of non-negative terms that is the KL divergence, if it is asked for.
+  /// Returns the KL divergence as a sum of non-negative terms, if it is wanted.
   double write_gradient(const RowFactors& factors, double scale, double label_gradient, Student* grad,
                         bool accumulate) const {
     // d KL / d student logit = (q - p) / temperature
@@ -325,13 +327,13 @@ class DistillationRow {
   const Student* x_student_;
   const Teacher* x_teacher_;
   std::size_t n_;
-  const Student* fetched_grad_ = nullptr;  // whose lines sweep 1 asks for, so that they are there in sweep 2
+  const Student* fetched_grad_ = nullptr;  // whose cache lines sweep 1 prefetches for sweep 2
   double temperature_;
   std::size_t label_;
-  int hard_exponent_;  // e^z = (e^(z/T))^hard_exponent_; 0: it is computed by itself
+  int hard_exponent_;  // e^z = (e^(z/T))^hard_exponent_; 0: computed separately
   ExpStream<L> student_, teacher_, hard_;
-  bool is_plain_ = true;  // so far no chunk had infinities or outgrew its offsets
-  double shift_ = 0;      // what log-ratios are taken relative to: at first, teacher's offset - student's offset
+  bool is_plain_ = true;  // so far no chunk had infinities or exceeded its offsets
+  double shift_ = 0;      // log-ratios are relative to it: at first, teacher's offset - student's offset
   L student_max_, teacher_max_;
   KeptRow<L> kept_[streams];
 };

@@ -1,5 +1,5 @@
-// What a class adds to KL(teacher || student), and how a row's terms are put together: for the rows of
-// distillation_row.hpp and short_rows.hpp.
+// A class's terms of KL(teacher || student), and how a row's terms are combined: for distillation_row.hpp and
+// short_rows.hpp.
 #pragma once
 
 #include <cmath>
@@ -18,7 +18,7 @@ inline bool needs_high_precision(Precision precision, double temperature) {
   return precision == Precision::high || temperature > 32;
 }
 
-/// What a row contributes: soft * KL + hard * CE; the gradient is times these factors, too.
+/// A row contributes soft * KL + hard * CE; the gradient has the same factors.
 struct RowFactors {
   double soft;
   double hard = 0;
@@ -36,7 +36,7 @@ L bregman_quotient(L d) {
   return sum;
 }
 
-/// A term of factor 0 is absent, even where it is infinite; NaN stays, as it does in the gradient.
+/// A term with factor 0 is absent, even where it is infinite; NaN stays, as in the gradient.
 inline double weighted(const RowFactors& factors, double kl, double ce) {
   const auto term = [](double factor, double x) { return factor == 0 && std::isinf(x) ? 0 : factor * x; };
   return term(factors.soft, kl) + term(factors.hard, ce);
@@ -64,7 +64,7 @@ struct NonnegativeTerm {
 
   NonnegativeTerm(L p, L q, L d) {
     using T = typename L::Scalar;
-    // where p is 0, d may be infinite or NaN; any that is not small gives q, then
+    // where p is 0, d may be infinite or NaN; any d that is not small then gives q
     const L ratio = select(p <= L(T(0)), L(T(3)), d), squared = ratio * ratio, difference = q - p;
     const L bregman = squared * bregman_quotient(ratio);
     value = select(squared < L(T(4)), p * bregman, fma(p, ratio, difference));

@@ -1,10 +1,10 @@
-// What a class adds to a divergence D of the teacher's probabilities p and the student's q, for each divergence: a
-// value and a slope, q dD/dq. The row kernel (divergence_row.hpp) is the same for all of them.
+// A class's terms of each divergence D of the teacher's probabilities p and the student's q: a value and a slope, q
+// dD/dq. The row kernel (divergence_row.hpp) is the same for all of them.
 //
 // Values are written so that none is negative: as a generator with value and derivative 0 at p = q (the Bregman form),
-// whose linear parts add up to 0 over a row. Slopes may leave out what is the same multiple of q for every class,
-// because the gradient, slope - q sum(slopes), does not feel it; what is left out makes them 0 at p = q. Near p = q
-// both come from series in log p - log q, so that neither is the small difference of large terms.
+// whose linear parts add up to 0 over a row. Slopes may leave out the same multiple of q for every class, because it
+// cancels in the gradient, slope - q sum(slopes); it is chosen so that they are 0 at p = q. Near p = q both come from
+// series in log p - log q, so neither is a small difference of large terms.
 #pragma once
 
 #include <cmath>
@@ -38,7 +38,7 @@ auto is_near(const ClassPair<L>& c) {
   return c.log_ratio * c.log_ratio < L(T(near_ratio * near_ratio));
 }
 
-/// A class by the logarithms of its probabilities, one number at a time; `log_ratio` may be more exact than their
+/// A class by the logarithms of its probabilities, one number at a time; `log_ratio` may be more accurate than their
 /// difference.
 template <class T>
 ClassPair<Lanes<T, ScalarArch>> class_pair(T log_p, T log_q, T log_ratio) {
@@ -155,7 +155,7 @@ struct SymmetricKlTerm {
     using T = typename L::Scalar;
     const L f(static_cast<T>(forward)), r(static_cast<T>(reverse));
     const ClassTerm<L> a = ForwardKlTerm{}(c), b = ReverseKlTerm{}(c);
-    // a direction of weight 0 is absent, even where it is infinite
+    // a direction with weight 0 is absent, even where it is infinite
     if (forward == 0) return {r * b.value, r * b.slope};
     if (reverse == 0) return {f * a.value, f * a.slope};
     return {f * a.value + r * b.value, f * a.slope + r * b.slope};
@@ -253,7 +253,7 @@ struct AlphaTerm {
   ClassTerm<L> operator()(const ClassPair<L>& c) const {
     using T = typename L::Scalar;
     const L zero(T(0));
-    // By the smaller of alpha and 1 - alpha, of which it is the same function with p and q exchanged.
+    // Uses the smaller of alpha and 1 - alpha: the function is the same with p and q swapped.
     const bool by_student = alpha <= 0.5;
     const double a = by_student ? alpha : 1 - alpha;
     const L w = by_student ? c.q : c.p;
@@ -282,8 +282,8 @@ L softplus(L x) {
   return select(zero < x, x, zero) + log1p(exp(zero - absolute(x)));
 }
 
-/// KL between two answers to yes or no, given as log-odds a of the teacher and b of the student; the slope is with
-/// respect to b: q - p.
+/// KL between two Bernoulli distributions, given by the log-odds a of the teacher and b of the student; the slope is
+/// with respect to b: q - p.
 template <class L>
 ClassTerm<L> binary_kl(L a, L b) {
   using T = typename L::Scalar;

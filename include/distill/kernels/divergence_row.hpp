@@ -1,10 +1,11 @@
-// One row of a divergence of teachers' probabilities and the student's, the terms of a class given by divergence.hpp.
+// One row of a divergence between the teachers' probabilities and the student's; divergence.hpp has the terms of a
+// class.
 //
 //   sweep 1  sums the exponentials of the student and of a teacher, and keeps them
 //   sweep 2  adds up values and slopes of the classes, and keeps the slopes
 //   sweep 3  writes the gradient, (slope - q * sum of slopes) / temperature
 //
-// Sweep 2 is what forward KL by itself does without (distillation_row.hpp). Several teachers share the student's part.
+// Forward KL alone needs no sweep 2 (distillation_row.hpp). Several teachers share the student's part.
 #pragma once
 
 #include <algorithm>
@@ -31,7 +32,7 @@ struct TeacherRows {
   std::size_t count;
 };
 
-/// What becomes a gradient: slope_factor * slope - q_factor * q for every class but the label, which gets `at_label`.
+/// The gradient is slope_factor * slope - q_factor * q for every class except the label, which gets `at_label`.
 struct GradientFactors {
   double slope;
   double q;
@@ -55,7 +56,7 @@ class DivergenceRow {
         label_(has_label ? label : none),
         student_(temperature) {}
 
-  /// False if the row is not for the fast sweeps.
+  /// False if the fast sweeps cannot take the row.
   bool compute() {
     if (!is_ordinary_temperature(temperature_)) return false;
     reserve_kept_rows(kept_, n_);
@@ -94,7 +95,7 @@ class DivergenceRow {
   }
 
  private:
-  /// Slopes take the place of a lone teacher's exponentials, chunk by chunk.
+  /// Slopes overwrite a single teacher's exponentials, chunk by chunk.
   T* slopes() const { return teachers_.count == 1 ? kept_[1].values : kept_[2].values; }
 
   /// log(exp(x / temperature) / sum of the others'), for the label's x
@@ -180,7 +181,7 @@ class DivergenceRow {
   double target_value_ = 0, target_slope_ = 0;
 };
 
-/// The same by the formulas as they stand, for rows that the fast sweeps do not take (see exact_row.hpp).
+/// The same by the plain formulas, for rows that the fast sweeps cannot take (see exact_row.hpp).
 template <bool has_label, class L, class Term, class Student, class Teacher>
 class ExactDivergenceRow {
   using X = Lanes<long double, ScalarArch>;
@@ -232,7 +233,7 @@ class ExactDivergenceRow {
       const ClassTerm<X> target = binary_kl(X(log_odds(p, x_teacher)), X(log_odds(q_, x_)));
       target_value_ += weight * static_cast<double>(target.value.value);
       target_slope_ += weight * static_cast<double>(target.slope.value);
-      // a teacher who is certain of the label says nothing about the others
+      // a teacher that is certain of the label says nothing about the others
       if (p.is_empty()) return;
       if (q_.is_empty()) {
         value_ += infinity<double>;
@@ -285,7 +286,7 @@ double decoupled_row(double target, double rest, const Student* student, Teacher
   const auto finish = [&](const auto& row) {
     if (grad) {
       const double factor = scale / temperature, at_label = factor * target * row.target_slope();
-      // what the label gains the others lose, each by its share
+      // what the label gains, the others lose, each by its share
       row.write({factor * rest, factor * rest * row.slope_sum() + at_label, at_label}, grad, accumulate);
     }
     // a term of factor 0 is absent, even where it is infinite, but NaN is not lost

@@ -1,5 +1,5 @@
-// Rows that the fast sweeps do not take: huge logits, extreme temperatures, infinities, NaN. One number at a time, in
-// long double, by the formulas as they stand; speed does not matter here, being right does.
+// Rows that the fast sweeps cannot take: huge logits, extreme temperatures, infinities, NaN. One number at a time, in
+// long double, by the plain formulas: here correctness matters, not speed.
 #pragma once
 
 #include <cmath>
@@ -17,8 +17,8 @@ namespace kernels {
 inline constexpr std::size_t none = static_cast<std::size_t>(-1);
 
 /// The softmax of a row at a temperature, class `skip` left out. Nearly equal logits (a huge temperature) keep their
-/// differences, because the sum of exponentials is held as n * exp(excess); and a probability of nearly 1 its logarithm's
-/// digits, because the largest class is left out of the sum where the others are small.
+/// differences, because the sum of exponentials is held as n * exp(excess); and the logarithm of a probability near 1
+/// keeps its digits, because the largest class is left out of the sum where the others are small.
 template <class Stored>
 class ExactSoftmax {
  public:

@@ -50,7 +50,7 @@ struct FloatLayout<double> {
 template <class T>
 inline constexpr double no_fraction = 1.5 * static_cast<double>(std::int64_t{1} << FloatLayout<T>::mantissa_bits);
 
-/// How large |x*c| and |offset| may be: 2^20 (double: 2^48) with FMA, 2^12 (2^25) without.
+/// Bounds on |x*c| and |offset|: 2^20 (double: 2^48) with FMA, 2^12 (2^25) without.
 template <class L>
 inline constexpr double max_offset =
     has_fma<typename L::Arch> ? FloatLayout<typename L::Scalar>::max_offset
@@ -87,7 +87,7 @@ struct Exponent {
   L fraction;
 };
 
-/// With an anchor, and so an offset, for each lane.
+/// With an anchor, and so an offset, per lane.
 template <class L>
 [[gnu::always_inline]] inline Exponent<L> exponent(L x, const ExpScale<L>& scale, L anchor) {
   Exponent<L> e;
@@ -137,7 +137,7 @@ template <class L>
 template <class L>
 inline constexpr auto lowest_shifted = static_cast<typename L::Scalar>(no_fraction<typename L::Scalar>);
 
-/// Whether 2^(x*c - offset) is 0; false for NaN, which goes on.
+/// Whether 2^(x*c - offset) is 0; false for NaN, which propagates.
 template <class L>
 [[gnu::always_inline]] inline auto is_zero(const Exponent<L>& e) {
   return e.shifted <= L(lowest_shifted<L>);

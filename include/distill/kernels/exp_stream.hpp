@@ -1,9 +1,9 @@
 // Sum of exponentials over a row, chunk by chunk, in one pass.
 //
 // The exponentials are 2^(x*c - offset) for an integer offset. It need not be the row's maximum, only near enough that
-// nothing overflows, so no pass is spent on finding the maximum: the first number of the row gives the offset, and the
-// rare chunk that exceeds it by more than `headroom` is done again with a larger one. As offsets are integers, states
-// with different ones are brought together by exact powers of two.
+// nothing overflows, so no pass is needed to find the maximum: the first number of the row gives the offset, and the
+// rare chunk that exceeds it by more than `headroom` is redone with a larger one. As offsets are integers, states with
+// different ones are combined by exact powers of two.
 #pragma once
 
 #include <algorithm>
@@ -53,20 +53,20 @@ void reserve_kept_rows(KeptRow<L> (&rows)[count], std::size_t n) {
   for (std::size_t k = 0; k < count; ++k) rows[k] = KeptRow<L>::at(memory + k * size, n);
 }
 
-/// Temperatures outside make the fast sweeps inaccurate; such rows are computed by exact_row.hpp.
+/// Temperatures outside this range make the fast sweeps inaccurate; exact_row.hpp computes such rows.
 inline bool is_ordinary_temperature(double temperature) {
   return temperature >= 0x1p-40 && temperature <= 1024;
 }
 
-/// Elements from where a sweep reads to what it asks memory for: a latency ahead, in the next row where this one ends.
+/// How many elements ahead a sweep prefetches: one latency, into the next row where this one ends.
 inline constexpr std::size_t fetched_ahead = 512;
 
-/// A sum in lanes that carries its rounding errors along (Kahan): as good as a sum in twice the precision.
+/// A compensated sum in lanes (Kahan): as accurate as a sum in twice the precision.
 template <class L>
 struct CompensatedSum {
   using T = typename L::Scalar;
   L sum = L(T(0));
-  L excess = L(T(0));  // what sum has too much
+  L excess = L(T(0));  // the excess of sum
 
   void add(L x) {
     const L y = x - excess;
@@ -110,14 +110,14 @@ struct TwoParts {
         low(static_cast<typename L::Scalar>(x - static_cast<double>(static_cast<typename L::Scalar>(x)))) {}
 };
 
-/// Such a factor: rounding it would put the whole row off in one direction.
+/// A factor in two parts: rounding it would shift the whole row in one direction.
 template <class L>
 struct Normaliser : TwoParts<L> {
   using TwoParts<L>::TwoParts;
   L operator()(L x) const { return fma(x, this->high, x * this->low); }
 };
 
-/// a(x) - b(y) with as few roundings as can be, and exactly 0 where the two are the same
+/// a(x) - b(y) with as few roundings as possible, and exactly 0 where the two are the same
 template <class L>
 L scaled_difference(L x, const Normaliser<L>& a, L y, const Normaliser<L>& b) {
   const L x_high = x * a.high, y_high = y * b.high;
@@ -143,8 +143,8 @@ struct ExpStream {
 
   explicit ExpStream(double temperature) : scale(log2_e / temperature) {}
 
-  /// Chooses the offset by the first number of the row that is not left out, nor masked by -infinity, -1e9 or their like.
-  /// False if there is none or if it is too large: then the row is none for this sweep.
+  /// Chooses the offset by the first number of the row that is not left out, nor masked by -infinity, -1e9 or their
+  /// like. False if there is none or if it is too large: this sweep cannot take the row then.
   template <class Stored>
   bool start(const Stored* x, std::size_t n, std::size_t skip = none) {
     const T masked = static_cast<T>(-max_offset<L> / static_cast<double>(scale.c));
@@ -158,7 +158,7 @@ struct ExpStream {
     return false;
   }
 
-  /// A finite number whose exponential is 0 at any offset.
+  /// A finite number whose exponential is 0 for any offset.
   T nothing() const { return static_cast<T>(-2 * max_offset<L> / static_cast<double>(scale.c)); }
 
   /// Whether no exponential in this sum can be beyond the headroom; false for NaN.
@@ -175,13 +175,13 @@ struct ExpStream {
     weighted_sum = weighted_lanes.total();
   }
 
-  /// What turns the kept exponentials of a chunk into `factor` times probabilities.
+  /// The factor that turns the kept exponentials of a chunk into `factor` times probabilities.
   Normaliser<L> normaliser(double factor, T chunk_offset) const {
     return Normaliser<L>(lowered(factor / sum, offset - static_cast<double>(chunk_offset)));
   }
 
   /// Whether the offset rose so far during the row that normalisers of its first chunks would be subnormal; then the
-  /// row is to be summed once more, from the offset now known.
+  /// row must be summed again, from the offset now known.
   bool should_restart() const { return offset - first_offset > 64; }
   void restart() {
     lanes = {};
@@ -204,9 +204,9 @@ struct ExpStream {
   }
 };
 
-/// The elements of a row from begin to end of sum_exponentials. False, and nothing summed, if the offset is too low for
-/// them, of which `largest` is then the largest; or if they were taken to be plain, finite and within the headroom, and
-/// are not. Plain ones are all summed.
+/// The elements of a row from begin to end of sum_exponentials. False, with nothing summed, if the offset is too low
+/// for them (`largest` is then their largest), or if they were assumed to be plain, that is finite and within the
+/// headroom, but are not. Plain ones are all summed.
 template <bool keep, bool is_plain, class L, class Stored, class Written>
 [[gnu::always_inline]] inline bool sum_chunk(ExpStream<L>& stream, const Stored* x, std::size_t n, std::size_t begin,
                                              std::size_t end, std::size_t skip, typename L::Scalar* values,
@@ -266,8 +266,7 @@ bool sum_chunks(ExpStream<L>& stream, const Stored* x, std::size_t n, std::size_
 }
 
 /// The exponentials of a row are summed, and kept if `kept` is given. Element `skip` is left out. What a later sweep
-/// writes, if it is named, is asked for along the way. False if the row is not ordinary: then nothing that was computed
-/// counts.
+/// writes, if given, is prefetched. False if the row is not ordinary: then discard all results.
 template <class L, class Stored, class Written = Stored>
 bool sum_exponentials(ExpStream<L>& stream, const Stored* x, std::size_t n, std::size_t skip, KeptRow<L>* kept,
                       const Written* written = nullptr) {

@@ -13,7 +13,7 @@ namespace distill {
 inline namespace DISTILL_ABI {
 namespace kernels {
 
-/// As unit_difference_row. Maps of different sizes or orders in memory are copied first.
+/// As unit_difference_row. Maps with different sizes or layouts are copied first.
 template <class L, class F, class S, class T>
 double factor_row(const F& f, Outer outer, const AttentionSample<S, T>& sample, double factor) {
   using N = typename L::Scalar;

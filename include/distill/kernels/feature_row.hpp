@@ -1,4 +1,4 @@
-// Rows of distances between features: sum_j f(s_j - t_j), of the rows as they are or of unit length.
+// Rows of distances between features: sum_j f(s_j - t_j), for the rows as they are or at unit length.
 #pragma once
 
 #include <cmath>
@@ -108,7 +108,7 @@ SquaredNorms<L> squared_norms(const S* s, const T* t, std::size_t n) {
   return {squared_norm(s), squared_norm(t)};
 }
 
-/// What becomes of a sum over a row.
+/// What is done with a sum over a row.
 enum class Outer { sum, root };
 
 /// sum_j f(a_j - b_j) of the rows a = s / |s|, b = t / |t|, or its root, whose slope at 0 is 0; a row of length 0 stays 0,
@@ -169,9 +169,9 @@ double unit_difference_row(const F& f, Outer outer, const S* s, const T* t, std:
   return wide_norms.are_finite() ? run(wide_norms, Wide<L>{}) : poisoned_row(grad, n);
 }
 
-/// 1 - cos(s, t). Half the squared distance of the unit rows is the same, does not cancel where they are near, and has
-/// the same gradient: with a . (a - b) = 1 - cos, it is ((a - b) - a (1 - cos)) / |s|. A row of length 0 is at right
-/// angles to all others.
+/// 1 - cos(s, t). Half the squared distance of the unit rows is the same, does not cancel where they are close, and has
+/// the same gradient: with a . (a - b) = 1 - cos, it is ((a - b) - a (1 - cos)) / |s|. A row of norm 0 is orthogonal to
+/// all others.
 template <class L, class S, class T>
 double cosine_row(const S* s, const T* t, std::size_t n, double factor, S* grad, bool accumulate) {
   const auto is_zero = [n](const auto* x) {

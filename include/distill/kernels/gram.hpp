@@ -20,17 +20,17 @@ namespace distill {
 inline namespace DISTILL_ABI {
 namespace kernels {
 
-/// How a batch's rows enter products.
+/// How a batch's rows enter the products.
 template <class T>
 struct BatchRows {
   MatrixView<T> matrix;
-  const double* inverse_lengths = nullptr;  // [size]: as rows of unit length
-  bool centred = false;                     // less the rows' weighted mean
+  const double* inverse_lengths = nullptr;  // [size]: rows at unit length
+  bool centred = false;                     // minus the rows' weighted mean
 };
 template <class T>
 BatchRows(MatrixView<T>, const double* = nullptr, bool = false) -> BatchRows<T>;
 
-/// 1 / |row| of the rows that count; 0 for a row of length 0.
+/// 1 / |row| of the rows that count; 0 for a row of norm 0.
 template <class C, class T>
 const double* inverse_lengths(const Batch<C>& batch, const MatrixView<T>& matrix, double* out) {
   for_each_row(batch.size, matrix.cols, batch.executor, [&](std::size_t k) {
@@ -50,7 +50,7 @@ const double* inverse_lengths(const Batch<C>& batch, const MatrixView<T>& matrix
   return out;
 }
 
-/// The rows at unit length, with `normalize`, which the [size] numbers at `memory` are for; else centred or as they are.
+/// With `normalize` the rows at unit length, using [size] numbers at `memory`; otherwise centred or as they are.
 template <class C, class T>
 BatchRows<T> batch_rows(const Batch<C>& batch, const MatrixView<T>& matrix, bool normalize, double* memory,
                         bool centred = false) {
@@ -98,7 +98,7 @@ void pack_panel(const Batch<C>& batch, const BatchRows<T>& rows, std::size_t beg
   });
 }
 
-/// These columns of the rows that count: the caller's memory if it holds just them, else a copy in `memory`.
+/// These columns of the rows that count: the caller's memory if it has exactly them, else a copy in `memory`.
 template <class C, class T>
 StridedMap<const C> panel_of(const Batch<C>& batch, const BatchRows<T>& rows, std::size_t begin, std::size_t count,
                              C* memory) {
@@ -143,8 +143,8 @@ void cross_products(const Batch<C>& batch, const BatchRows<A>& a, const BatchRow
 
 struct NothingElse {};
 
-/// Writes the gradient square * rows, to which also(k, begin, count, out) adds what row k has besides, from any rows.
-/// If the student's rows are unit rows, it goes on through their lengths, with dots_k = unit row k . gradient k.
+/// Writes the gradient square * rows, to which also(k, begin, count, out) adds further terms of row k, from any rows.
+/// If the student's rows are unit rows, it continues through their norms, with dots_k = unit row k . gradient k.
 template <class L, class T, class S, class G, class Also = NothingElse>
 void put_products(const Batch<typename L::Scalar>& batch, typename L::Scalar* square, const BatchRows<T>& rows,
                   const BatchRows<S>& student, const double* dots, const GradientTarget<MatrixView<G>>& grad,
@@ -153,7 +153,7 @@ void put_products(const Batch<typename L::Scalar>& batch, typename L::Scalar* sq
   for_each_panel(batch, rows.matrix.cols, [&](std::size_t begin, std::size_t count) {
     auto products = eigen_map(batch.other_panel, batch.size, count);
     products.noalias() = eigen_map(square, batch.size, batch.size) * panel_of(batch, rows, begin, count, batch.panel);
-    if constexpr (!std::is_same_v<Also, NothingElse>) {  // of all rows first: the gradient may take their place
+    if constexpr (!std::is_same_v<Also, NothingElse>) {  // of all rows first: the gradient may overwrite them
       for_each_row(batch.size, count, batch.executor,
                    [&](std::size_t k) { also(k, begin, count, batch.other_panel + k * count); });
     }

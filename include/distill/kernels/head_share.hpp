@@ -1,4 +1,4 @@
-// Where a student differs from its teacher: among the classes that the teacher prefers, or among the others.
+// Where a student differs from its teacher: in the classes that the teacher prefers, or in the others.
 #pragma once
 
 #include <algorithm>
@@ -15,7 +15,7 @@ inline namespace DISTILL_ABI {
 namespace kernels {
 
 /// The share of the head in sum |p - q|. The tail is the least probable classes of p that have at most `tail_mass`
-/// together, found by halving, without sorting them all; classes of equal p are taken in their order.
+/// together, found by halving, without sorting all; classes of equal p are ordered by index.
 template <class L, class S, class T>
 double head_share(const S* student, const T* teacher, std::size_t n, double temperature, double tail_mass) {
   using C = typename L::Scalar;

@@ -1,4 +1,4 @@
-// A number in double for each lane: what a group of rows, each in a lane, ends with.
+// One double per lane: for the end of a group of rows, one row per lane.
 #pragma once
 
 #include <cstddef>
@@ -58,7 +58,7 @@ L narrow(D, D) = delete;
 
 }  // namespace shim
 
-/// The numbers in L's lanes as double, in two vectors where one has not as many lanes (else the second is the first).
+/// The numbers in L's lanes as doubles, in two vectors where one has too few lanes (else the second is the first).
 template <class L, class D>
 [[gnu::always_inline]] inline void widen(L x, D& first, D& second) {
   if constexpr (std::is_same_v<L, D>) {
@@ -74,7 +74,7 @@ template <class L, class D>
     second = load<D>(wide + (L::width - D::width));
   }
 }
-/// The other way round: each number is rounded.
+/// The reverse: each number is rounded.
 template <class L, class D>
 [[gnu::always_inline]] inline L narrow(D first, D second) {
   if constexpr (std::is_same_v<L, D>) {
@@ -111,7 +111,7 @@ struct LaneDoubles {
   }
   /// The numbers, rounded ...
   [[gnu::always_inline]] L high() const { return narrow<L>(first, second); }
-  /// ... and what rounding left.
+  /// ... and their rounding errors.
   [[gnu::always_inline]] L low() const { return (*this - LaneDoubles(high())).high(); }
 
   bool are_finite() const { return all_lanes(first - first <= D(0)) && all_lanes(second - second <= D(0)); }

@@ -1,5 +1,4 @@
-// The only place that names xsimd: W numbers at a time, for xsimd 8.1 to 14.3, and one at a time where there is no
-// SIMD.
+// The only place that names xsimd: W numbers at a time, for xsimd 8.1 to 14.3, or one at a time without SIMD.
 #pragma once
 
 #include <cmath>
@@ -18,7 +17,7 @@
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #endif
 
-// An error is the only one, as all that follows compiles without xsimd.
+// This is the only error, as the rest compiles without xsimd.
 #if !defined(DISTILL_NO_SIMD)
 #if !__has_include(<xsimd/xsimd.hpp>)
 #error \

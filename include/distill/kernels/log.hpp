@@ -1,5 +1,5 @@
-// Natural logarithm on lanes, and the scalar functions of a row's end made of it: inlined, unlike those of libm, which
-// cost more than a short row does (and, after 512-bit code, a change of the processor's state).
+// Natural logarithm on lanes, and the scalar functions that finish a row: inlined, unlike those of libm, which cost
+// more than a short row (and, after 512-bit code, a change of the processor's state).
 //
 //     x = 2^k m with m in [sqrt(1/2), sqrt(2)],  log x = k log 2 + 2 atanh(s),  s = (m - 1) / (m + 1)
 //
@@ -65,7 +65,7 @@ template <class T, class Arch>
   return select(x < infinite, finite, x);
 }
 
-/// What reference formulas are computed in.
+/// The type of reference formulas.
 inline Lanes<long double, ScalarArch> log(Lanes<long double, ScalarArch> x) {
   return std::log(x.value);
 }
@@ -77,7 +77,7 @@ Lanes<T, Arch> exp(Lanes<T, Arch> x) {
   ExpScale<L> scale(log2_e);
   scale.set_offset(0);
   const L largest(static_cast<T>(ln_2 * (FloatLayout<T>::bias - 1)));
-  // out of range below, the exponent field may have wrapped around more than once; NaN goes on
+  // below the range, the exponent field may have wrapped around more than once; NaN propagates
   const L lowest(static_cast<T>(-2 * FloatLayout<T>::bias));
   const L in_range = select(x < lowest, lowest, x);
   return select(largest < x, L(std::numeric_limits<T>::infinity()), exp2(exponent(in_range, scale)));

@@ -1,4 +1,4 @@
-// Lanes from and to memory of any stored type, whole or the last few of a row. Converts in the registers where the
+// Lanes from and to memory of any stored type, whole or the last few of a row. Converts in registers where the
 // instruction set can.
 #pragma once
 
@@ -24,7 +24,7 @@ namespace kernels {
 
 namespace shim {
 
-// What the conversions below do natively: sixteen or eight floats from and to two-byte formats.
+// Native conversions: sixteen or eight floats from and to two-byte formats.
 #if !defined(DISTILL_NO_SIMD) && defined(__AVX2__) && defined(__F16C__)
 template <class L>
 inline constexpr bool converts_two_bytes =
@@ -98,7 +98,7 @@ template <Format format, class L>
 void store_two_bytes(L, void*) = delete;
 #endif
 
-// Loads and stores of a few lanes with a mask, for rows that do not fill the last ones.
+// Masked loads and stores of a few lanes, for the end of a row.
 #if !defined(DISTILL_NO_SIMD) && defined(__AVX512F__)
 template <class L>
 inline constexpr bool has_masks = !std::is_same_v<typename L::Arch, ScalarArch> && sizeof(L) == 64;
@@ -145,7 +145,7 @@ L load_masked(const typename L::Scalar* p, std::size_t count, L fill) {
   }
 }
 
-/// By halves: a store with a mask is dozens of operations on some processors.
+/// By halves: a masked store takes dozens of operations on some processors.
 template <class L>
 void store_masked(L x, typename L::Scalar* p, std::size_t count) {
   if constexpr (sizeof(typename L::Scalar) == 4) {
@@ -186,16 +186,16 @@ inline constexpr bool converts_natively = converts_two_bytes<L> && (detail::form
 
 }  // namespace shim
 
-/// Elements of a row between two looks at whether what was summed so far is in range.
+/// Elements of a row between two tests of whether the sum so far is in range.
 template <class L>
 inline constexpr std::size_t chunk_size = 32 * L::width;
 
-/// Elements of a chunk that are added up plainly, before their sum joins a larger one.
+/// Elements of a chunk that are summed plainly, before their sum is added to a larger one.
 template <class L>
 inline constexpr std::size_t group_size = 4 * L::width;
 
-/// Asks for the cache lines of `count` elements from each p on, which need not exist. Inlined by force, and whoever does
-/// nothing else must be, too: gcc leaves out the call of a function that only prefetches.
+/// Prefetches the cache lines of `count` elements from each p on, which need not exist. Inlined by force, as must be
+/// any caller that does nothing else: gcc drops calls of a function that only prefetches.
 template <class... Stored>
 [[gnu::always_inline]] inline void prefetch([[maybe_unused]] std::size_t count, [[maybe_unused]] const Stored*... p) {
 #if defined(__GNUC__)
@@ -221,9 +221,9 @@ L load(const Stored* p) {
   }
 }
 
-// Inlined by force is what the innermost loops call: what gcc inlines of its own depends on all that a file holds.
+// What the innermost loops call is inlined by force: otherwise gcc's choice depends on everything in a file.
 
-/// The next `width` of `count` stored numbers; where there are fewer, `fill` (nothing behind them is read).
+/// The next `width` of `count` stored numbers; where there are fewer, `fill` (nothing after them is read).
 template <class L, class Stored>
 [[gnu::always_inline]] inline L load_up_to(const Stored* p, std::size_t count, typename L::Scalar fill) {
   if (count >= L::width) return load<L>(p);
@@ -255,7 +255,7 @@ void store(Lanes<T, Arch> x, Stored* p) {
   }
 }
 
-/// Stores the next `width` of `count` numbers; nothing behind them is written.
+/// Stores the next `width` of `count` numbers; nothing after them is written.
 template <class T, class Arch, class Stored>
 [[gnu::always_inline]] inline void store_up_to(Lanes<T, Arch> x, Stored* p, std::size_t count) {
   if (count >= Lanes<T, Arch>::width) {
@@ -291,7 +291,7 @@ L first_lanes(L x, std::size_t count) {
   return load_up_to<L>(buffer, count, 0);
 }
 
-/// Turns rows into columns: lane i of vectors[j] and lane j of vectors[i] change places.
+/// Transposes: lane i of vectors[j] and lane j of vectors[i] are swapped.
 template <class L>
 [[gnu::always_inline]] inline void transpose(L (&vectors)[L::width]) {
   if constexpr (shim::transposes_natively<L>) {

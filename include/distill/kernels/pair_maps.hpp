@@ -1,5 +1,4 @@
-// One sample's maps of a loss that is a sum over pairs of a student's and a teacher's number, the terms differing by
-// channel.
+// One sample's maps, for a loss that sums over pairs of one student and one teacher element, with terms per channel.
 #pragma once
 
 #include <cmath>
@@ -18,10 +17,10 @@ namespace distill {
 inline namespace DISTILL_ABI {
 namespace kernels {
 
-/// What lies side by side in memory.
+/// What is contiguous in memory.
 enum class Neighbours { positions, channels, neither };
 
-/// Of all the maps, which are of one shape; those without data do not count.
+/// For all the maps, which have the same shape; those without data do not count.
 template <class First, class... Rest>
 Neighbours neighbours_of(const First& first, const Rest&... rest) {
   const auto all = [&](auto stride_of) {
@@ -33,16 +32,16 @@ Neighbours neighbours_of(const First& first, const Rest&... rest) {
   return channels ? Neighbours::channels : Neighbours::neither;
 }
 
-/// As pair_rows, over all of sample i; NaN, with a gradient yet to be filled, if a number is not finite.
-/// terms.of_channel(c) are the terms of a row of one channel's positions, terms.of_channels() of a row of one position's
-/// channels.
+/// As pair_rows, over all of sample i. NaN if a number is not finite; the caller then fills the gradient.
+/// terms.of_channel(c) are the terms of a row of one channel's positions, terms.of_channels() of a row of one
+/// position's channels.
 template <class L, class Terms, class S, class T, class G>
 double pair_maps(const Terms& terms, const FeatureMapView<S>& student, const FeatureMapView<T>& teacher,
                  const GradientTarget<FeatureMapView<G>>& target, std::size_t i, double factor) {
   const auto s = sample_maps<S>(student, i);
   const auto t = sample_maps<T>(teacher, i);
   const auto grad = sample_maps<G>(target.view, i);
-  // Rows of n numbers, the first at channel c, the next ones `stride_of` further.
+  // Rows of n numbers, the first at channel c, each next one `stride_of` further.
   const auto rows_from = [&](std::size_t c, std::size_t rows, std::size_t n, const auto& stride_of) {
     return PairRows<G, std::remove_const_t<T>>{
         s.at(c, 0),      t.at(c, 0),       grad.data ? grad.at(c, 0) : nullptr, rows, n, stride_of(s), stride_of(t),

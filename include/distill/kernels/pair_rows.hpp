@@ -1,8 +1,7 @@
-// Rows of a loss that is a sum over pairs of a student's and a teacher's number, sum_j f_j(s_j, t_j).
+// Rows of a loss that sums over pairs of one student and one teacher element, sum_j f_j(s_j, t_j).
 //
-// Sums run in the lanes' type, which overflows at differences whose square it cannot hold and loses those whose square
-// it cannot tell from 0. A sum outside the safe range, NaN included, is computed again in a wider type, one number at a
-// time, before anything of it is written.
+// Sums use the lanes' type, in which squares of differences may overflow or underflow. A sum outside the safe range, or
+// NaN, is recomputed in a wider type, one number at a time, before anything is written.
 #pragma once
 
 #include <algorithm>
@@ -22,16 +21,16 @@ namespace distill {
 inline namespace DISTILL_ABI {
 namespace kernels {
 
-/// The type in which sums are done again: one that holds the square of every number that L's lanes hold.
+/// The type in which sums are redone: it can represent the square of every number in L's lanes.
 template <class L>
 using Wide = Lanes<std::conditional_t<std::is_same_v<typename L::Scalar, float>, double, long double>, ScalarArch>;
 
-/// The smallest sum of squares that has lost nothing that counts.
+/// The smallest sum of squares that underflow has not changed.
 template <class L>
 inline constexpr total_t<L> least_safe_sum = (std::numeric_limits<typename L::Scalar>::min)() *
                                              static_cast<total_t<L>>(1e13);
 
-/// Whether a sum of squares (or of such terms) neither overflowed nor lost anything that counts.
+/// Whether a sum of squares (or of such terms) neither overflowed nor underflowed.
 template <class L>
 bool is_safe_sum(total_t<L> sum) {
   using T = typename L::Scalar;
@@ -57,10 +56,10 @@ struct PairRows {
   bool accumulate;
 };
 
-/// What a look at pairs does.
+/// What a pass over pairs does.
 enum class PairPass { values, slope_sizes, gradient, values_and_gradient };
 
-/// A look at some rows and columns; the sum of values or of the slopes' sizes.
+/// A pass over some rows and columns; the sum of values or of the slopes' magnitudes.
 template <PairPass pass, class L, class Terms, class S, class T>
 total_t<L> pass_pairs(const Terms& terms, const PairRows<S, T>& pairs, Range rows, Range cols, double factor) {
   const L scale(static_cast<typename L::Scalar>(factor));
@@ -85,10 +84,10 @@ total_t<L> pass_pairs(const Terms& terms, const PairRows<S, T>& pairs, Range row
   return static_cast<total_t<L>>(reduce_add(sum));
 }
 
-/// Writes (or adds) factor * df_rj / ds_rj to grad, unless that is null, and returns the sum of f_rj(s_rj, t_rj), which is
-/// not finite if one of the numbers is not: grad is to be poisoned then. grad may be the student. `terms(r)` are the
-/// terms of row r: called with (lanes, j, count), they give f of the next `count` numbers from j on, that is value(s, t)
-/// and slope(s, t) of lanes, and padding(), a student's number whose value is 0 beside the teacher's 0. Where a number
+/// Writes (or adds) factor * df_rj / ds_rj to grad, unless that is null, and returns the sum of f_rj(s_rj, t_rj), which
+/// is not finite if one of the numbers is not: grad must be poisoned then. grad may be the student. `terms(r)` are the
+/// terms of row r: called with (lanes, j, count), they give f of the next `count` numbers from j on, that is value(s,
+/// t) and slope(s, t) of lanes, and padding(), a student's number whose value with a teacher's 0 is 0. Where a number
 /// is not finite, the value is not either; where all slopes are 0, all values are.
 template <class L, class Terms, class S, class T>
 total_t<Wide<L>> pair_rows(const Terms& terms, const PairRows<S, T>& pairs, double factor) {

@@ -1,7 +1,6 @@
 // A channel of student and teacher, standardised over a batch: half their squared distance, and its gradient.
 //
-// Sums run in the lanes' type; a channel for which that is too narrow is done again in a wider one, as in
-// feature_row.hpp.
+// Sums use the lanes' type; a channel for which that is too narrow is redone in a wider one, as in feature_row.hpp.
 #pragma once
 
 #include <cmath>
@@ -21,7 +20,7 @@ namespace distill {
 inline namespace DISTILL_ABI {
 namespace kernels {
 
-/// A channel less its mean over samples and positions, of n positions a sample.
+/// A centred channel (over samples and positions), with n positions per sample.
 template <class L, class Stored>
 class CentredChannel {
   using T = typename L::Scalar;
@@ -61,7 +60,7 @@ class CentredChannel {
   bool is_safe() const { return is_constant_ || is_safe_sum<L>(variance); }
   bool is_finite() const { return std::isfinite(variance); }
 
-  /// Sample i from position p on; 0 behind its end.
+  /// Sample i from position p on; 0 after its end.
   L operator()(std::size_t i, std::size_t p) const {
     return first_lanes((load_up_to<L>(rows_.row(i) + p, n_ - p, 0) - mean_) - mean_rest_, n_ - p);
   }
@@ -79,7 +78,7 @@ class CentredChannel {
   bool is_constant_ = false;
 };
 
-/// Where the losses of a channel go, one a sample, and its gradient.
+/// Where the losses of a channel go, one per sample, and its gradient.
 template <class G>
 struct PearsonOutput {
   double* losses;
@@ -100,7 +99,7 @@ bool compute_pearson_channel(const ChannelRows<const S>& student, const ChannelR
   if (is_last ? !(u.is_finite() && v.is_finite()) : !(u.is_safe() && v.is_safe())) return false;
 
   // With d = u - v * ratio the distance is that of d times the student's scale: exactly 0 where u = v. A student
-  // without a scale has only the teacher's to differ by.
+  // without a scale differs only by the teacher's.
   const Total scale = u.scale > 0 ? u.scale : v.scale;
   const L ratio(static_cast<N>(u.scale > 0 ? v.scale / u.scale : 0));
   const auto difference = [&](std::size_t i, std::size_t p) {
@@ -121,7 +120,7 @@ bool compute_pearson_channel(const ChannelRows<const S>& student, const ChannelR
   const Total degrees = static_cast<Total>(weights.total()) * static_cast<Total>(n) - 1;
   const auto share = [](const auto& x) { return x.deviation * x.scale; };
   const Total c = (share(u) * share(u) - share(v) * share(v) + gap / degrees) / 2;
-  // a student that is standardised without epsilon is as far from a constant wherever it is
+  // without epsilon, a standardised student is equally far from a constant everywhere
   const bool is_flat = u.scale == 0 || (v.scale == 0 && epsilon == 0);
   const L along_u(static_cast<N>(is_flat ? 0 : c / share(u)));
   const L inner(static_cast<N>(u.scale));

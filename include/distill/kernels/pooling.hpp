@@ -10,7 +10,7 @@ namespace distill {
 inline namespace DISTILL_ABI {
 namespace kernels {
 
-/// Channels of height x width positions of one sample, where they lie.
+/// Channels of height x width positions of one sample, in place.
 template <class T>
 struct SampleMaps {
   T* data;
@@ -38,13 +38,13 @@ struct Range {
   std::size_t begin, end;
 };
 
-/// The bin i of `n` positions pooled to `bins` (as adaptive average pooling has it: floor and ceiling, so bins may
-/// share positions); with the sizes exchanged, the bins that hold position i.
+/// Bin i when `n` positions are pooled to `bins` (as in adaptive average pooling: floor and ceiling, so bins may
+/// overlap); with the sizes swapped, the bins that contain position i.
 inline Range pooling_bin(std::size_t i, std::size_t bins, std::size_t n) {
   return {i * n / bins, ((i + 1) * n + bins - 1) / bins};
 }
 
-/// Writes the means over bins, channel by channel, `out` being laid out as channels x height x width.
+/// Writes the means over bins, channel by channel, to `out`: channels x height x width.
 template <class T, class Stored>
 void average_pool(const SampleMaps<const Stored>& maps, const SampleMaps<T>& out) {
   for (std::size_t c = 0; c < maps.channels; ++c) {

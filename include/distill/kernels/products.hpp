@@ -25,7 +25,7 @@ inline Eigen::Index eigen_index(std::size_t i) {
   return static_cast<Eigen::Index>(i);
 }
 
-/// The rows x cols numbers at `data` as a matrix of Eigen's.
+/// The rows x cols numbers at `data` as an Eigen matrix.
 template <class C>
 Eigen::Map<RowMajor<C>> eigen_map(C* data, std::size_t rows, std::size_t cols) {
   return {data, eigen_index(rows), eigen_index(cols)};
@@ -36,7 +36,7 @@ using StridedMap =
     Eigen::Map<std::conditional_t<std::is_const_v<C>, const RowMajor<std::remove_const_t<C>>, RowMajor<C>>, 0,
                Eigen::OuterStride<>>;
 
-/// The same, with rows that lie `row_stride` numbers apart.
+/// The same, with rows `row_stride` numbers apart.
 template <class C>
 StridedMap<C> eigen_map(C* data, std::size_t rows, std::size_t cols, std::size_t row_stride) {
   return {data, eigen_index(rows), eigen_index(cols), Eigen::OuterStride<>(eigen_index(row_stride))};
@@ -50,7 +50,7 @@ void for_each_lower_block(std::size_t n, std::size_t block, const Body& body) {
   }
 }
 
-/// A block of numbers, copied: rows of a square whose size is a power of two fall on one another in caches.
+/// A block of numbers, copied: rows of a square whose size is a power of two share cache sets.
 template <class C>
 struct TransposeTile {
   static constexpr std::size_t block = 32;
@@ -68,7 +68,7 @@ struct TransposeTile {
   }
 };
 
-/// The square with the lower triangle's numbers in the upper one.
+/// The square with the lower triangle copied to the upper one.
 template <class C>
 void mirror_lower(C* square, std::size_t n) {
   TransposeTile<C> tile;

@@ -56,8 +56,8 @@ class RelationHeads {
     runs_.for_each(student.positions(), [&](std::size_t begin, std::size_t end) { n_ += end - begin; });
   }
 
-  /// The sum over heads and tokens; writes factor times its gradient. NaN, with a gradient yet to be filled, if a
-  /// number is not finite.
+  /// The sum over heads and tokens; writes factor times its gradient. NaN if a number is not finite; the caller then
+  /// fills the gradient.
   double operator()(double factor) const {
     double total = 0;
     for (std::size_t h = 0; h < heads_; ++h) {
@@ -83,7 +83,7 @@ class RelationHeads {
     student.noalias() = s * s.transpose();
     teacher.noalias() = t * t.transpose();
     double loss = 0;
-    for (std::size_t i = 0; i < n_; ++i) {  // the gradient takes the student's place
+    for (std::size_t i = 0; i < n_; ++i) {  // the gradient overwrites the student
       C* const row = student.data() + i * n_;
       loss += DistillationRow<Precision::high, false, L, C, C>(row, teacher.data() + i * n_, n_, 1, none)(
           {1}, factor, grad_.data ? row : nullptr, false);
@@ -95,7 +95,7 @@ class RelationHeads {
     return loss;
   }
 
-  /// The same in long double, by the formulas as they stand.
+  /// The same in long double, by the plain formulas.
   double exact_head(std::size_t h, double factor) const {
     using X = long double;
     const std::size_t d = student_width_;
@@ -125,7 +125,7 @@ class RelationHeads {
     return static_cast<double>(loss < 0 ? 0 : loss);
   }
 
-  /// With vectors divided by the fourth root of their width, products are divided by its square root.
+  /// Vectors are divided by the fourth root of their width, so products are divided by its square root.
   static long double scale(std::size_t width) { return 1 / std::sqrt(std::sqrt(static_cast<long double>(width))); }
 
   template <class N, class Stored>

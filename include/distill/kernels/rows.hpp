@@ -24,7 +24,7 @@ auto with_precision(bool high, const Body& body) {
               : body(std::integral_constant<Precision, Precision::standard>{});
 }
 
-/// Calls body(begin, end) for blocks of rows that are worth a thread's while.
+/// Calls body(begin, end) for blocks of rows, each large enough for a thread.
 template <class Body>
 void for_each_block(std::size_t rows, std::size_t row_elements, Executor executor, const Body& body) {
   constexpr std::size_t elements_per_block = 16384;
@@ -45,7 +45,7 @@ void for_each_row(std::size_t rows, std::size_t row_elements, Executor executor,
 
 using detail::fill_row;
 
-/// The factor of a softened loss that keeps its gradient's size at any temperature, if it is asked for.
+/// The factor of a softened loss that keeps the scale of its gradient at any temperature, if wanted.
 template <class Loss>
 double soft_scale(const Loss& loss) {
   return loss.scale_by_temperature_squared ? loss.temperature * loss.temperature : 1;
@@ -84,13 +84,13 @@ class SampleWeights {
   double total_ = 0;
 };
 
-/// What a sum over rows is divided by; `terms` are those that Reduction::per_element counts in a row.
+/// The divisor of a sum over rows; `terms` are those that Reduction::per_element counts in a row.
 inline double reduction_divisor(Reduction reduction, double total_weight, std::size_t terms) {
   const double rows = reduction == Reduction::sum || total_weight == 0 ? 1 : total_weight;
   return reduction == Reduction::per_element ? rows * static_cast<double>(terms) : rows;
 }
 
-/// What the reduction needs to know about a loss's rows.
+/// What the reduction needs to know about rows.
 struct RowSizes {
   std::size_t rows;
   std::size_t elements;  // that a row has in memory
@@ -130,7 +130,7 @@ double reduce_groups(RowSizes sizes, const GradientTarget<View>& grad, const Row
     std::fill_n(weights, width, 1);
     std::fill_n(factors, width, share);
     std::size_t i = begin;
-    for (; are_all_one && i + width <= end; i += width) {  // nothing to look at in each
+    for (; are_all_one && i + width <= end; i += width) {  // no test of each row
       for (std::size_t k = 0; k < width; ++k) rows[k] = i + k;
       count = width;
       flush();

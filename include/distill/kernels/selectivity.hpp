@@ -1,4 +1,4 @@
-// What neuron selectivity compares: channels of unit length, by kernels of their products.
+// What neuron selectivity compares: channels at unit length, by kernels of their products.
 #pragma once
 
 #include <cmath>
@@ -96,7 +96,7 @@ SampleMaps<T> one_channel(const SampleMaps<T>& maps, std::size_t channel) {
   return {maps.at(channel, 0), 1, maps.height, maps.width, maps.channel_stride, maps.position_stride};
 }
 
-/// Whether a channel is to be copied: to another size, or because its positions are not neighbours in memory.
+/// Whether a channel must be copied: to another size, or because its positions are not adjacent in memory.
 template <class T>
 bool needs_copy(const SampleMaps<T>& maps, std::size_t height, std::size_t width) {
   return maps.height != height || maps.width != width || maps.position_stride != 1;
@@ -112,8 +112,8 @@ double unit_channel(const SampleMaps<const Stored>& channel, std::size_t height,
   return unit_row<L>(out, height * width, out);
 }
 
-/// From the gradient with respect to a unit channel to that of the channel it comes from: scale * (g - u (u . g)), of
-/// which g is overwritten where the channel was copied.
+/// From the gradient with respect to a unit channel to that of the channel it comes from: scale * (g - u (u . g)),
+/// where g is overwritten if the channel was copied.
 template <class L, class Stored>
 void put_unit_channel_gradient(const typename L::Scalar* unit, typename L::Scalar* g, std::size_t height,
                                std::size_t width, double scale, const SampleMaps<Stored>& grad, bool accumulate) {

@@ -1,8 +1,8 @@
-// Rows of few classes, as many at a time as there are lanes, each lane a row: what distillation_row.hpp does for one.
+// Rows of few classes, one row per lane: what distillation_row.hpp does for a single row.
 //
-// The rows are transposed into columns, so that no lane is idle, and what a row ends with, a logarithm and divisions in
-// double, is done for several at once. Offsets are the rows' largest numbers, which cost little to find there; log-ratios
-// relative to them are small where a row's KL is.
+// The rows are transposed into columns, so that no lane is idle, and the logarithm and divisions in double that finish
+// a row are done for several at once. Offsets are the rows' largest numbers, which cost little to find there;
+// log-ratios relative to them are small where a row's KL is.
 #pragma once
 
 #include <algorithm>
@@ -29,10 +29,10 @@ namespace distill {
 inline namespace DISTILL_ABI {
 namespace kernels {
 
-/// Rows of up to so many classes are computed together: beyond, a row's end costs little.
+/// Rows of up to this many classes are computed together: in longer rows, finishing a row costs little.
 inline constexpr std::size_t longest_short_row = 128;
 
-/// Some rows, one in each lane; behind `count` they repeat the last, without a gradient.
+/// Some rows, one per lane; after `count` they repeat the last, without a gradient.
 template <class L, class Student, class Teacher>
 struct RowGroup {
   std::size_t count;
@@ -52,7 +52,7 @@ struct LaneStream {
   L offset;
   LaneDoubles<L> sum;
 
-  /// From the rows' largest numbers. Where one is beyond the range of these sweeps, all becomes NaN.
+  /// From the rows' largest numbers. If one is out of range for these sweeps, everything becomes NaN.
   LaneStream(double temperature, L largest) : scale(log2_e / temperature) {
     scale.set_offset(0);
     const L rounder(static_cast<T>(no_fraction<T>));
@@ -65,7 +65,7 @@ struct LaneStream {
   [[gnu::always_inline]] Exponent<L> exponent(L x) const { return kernels::exponent(x, scale, anchor); }
 };
 
-/// What turns exponentials of this sum into `factor` times probabilities.
+/// The factor that turns exponentials of this sum into `factor` times probabilities.
 template <class L>
 [[gnu::always_inline]] inline Normaliser<L> normaliser(const LaneDoubles<L>& factor, const LaneDoubles<L>& sum) {
   const LaneDoubles<L> share = factor / sum;
@@ -136,12 +136,12 @@ class ShortRows {
  private:
   static L column(const T* columns, std::size_t j) { return load<L>(columns + j * width); }
 
-  /// What the rows' classes at T = 1 give, but for the labelled one.
+  /// The sums of the rows' classes at T = 1, without the labelled one.
   struct Label {
     Doubles loss, probability_m1, total;
   };
 
-  /// Where the tile begins that has column j: one that the rows' end would cut off begins earlier.
+  /// Where the tile with column j begins: the last one begins earlier, so that the end of the rows does not cut it off.
   std::size_t tile_begin(std::size_t j) const { return n_ < width ? 0 : (std::min)(j, n_ - width); }
 
   /// Returns the rows' largest numbers.
@@ -151,7 +151,7 @@ class ShortRows {
     for (std::size_t j = 0; j < n_; j += width) {
       const std::size_t begin = tile_begin(j);
       L tile[width];
-      if (n_ >= width) {  // asked once for all: 2 % of ten classes' instructions
+      if (n_ >= width) {  // tested once for all: 2 % of ten classes' instructions
         for (std::size_t r = 0; r < width; ++r) tile[r] = load<L>(rows[r] + begin);
       } else {
         for (std::size_t r = 0; r < width; ++r) tile[r] = load_up_to<L>(rows[r], n_, -infinity<T>);
@@ -166,7 +166,7 @@ class ShortRows {
   }
   void put_columns(Student* const (&rows)[width], bool accumulate) const {
     for (std::size_t j = 0; j < n_; j += width) {
-      const std::size_t begin = accumulate ? j : tile_begin(j);  // nothing is to be added twice
+      const std::size_t begin = accumulate ? j : tile_begin(j);  // nothing may be added twice
       L tile[width];
       for (std::size_t k = 0; k < width; ++k) tile[k] = column(student_power_, begin + k);
       transpose(tile);
@@ -194,7 +194,7 @@ class ShortRows {
     for (std::size_t j = 0; j < n; ++j) {
       const Exponent<L> s = student.exponent(column(students, j)), t = teacher.exponent(column(teachers, j));
       const L s_power = exp2(s), t_power = exp2(t);
-      // a row's mass may lie in one class, and a sum's rounding would show in all of it: no groups here
+      // a row's mass may lie in one class, whose sum would show all the rounding: no groups here
       student_sum.add(s_power);
       teacher_sum.add(t_power);
       if constexpr (!sums_nonnegative_terms) {
@@ -244,8 +244,8 @@ class ShortRows {
     return result;
   }
 
-  /// Puts the gradient in the place of the student's exponentials. Returns the sums of non-negative terms that are the
-  /// KL divergence, if they are asked for.
+  /// Overwrites the student's exponentials with the gradient. Returns the KL divergences as sums of non-negative terms,
+  /// if wanted.
   Doubles find_gradient(const Group& rows, const RowFactors& factors, const LaneStream<L>& student,
                         const LaneStream<L>& teacher, const Label& label, const Doubles& log_sums_ratio) const {
     const Doubles factor(rows.factor), offsets(teacher.offset - student.offset);
@@ -292,7 +292,7 @@ class ShortRows {
   T *student_, *teacher_, *student_power_, *teacher_power_, *hard_power_;  // columns of the rows' numbers
 };
 
-/// Whether a call's rows are for ShortRows: short, with one teacher, and as they are stored.
+/// Whether ShortRows can take a call's rows: short, with one teacher, and untransformed.
 template <class L, class Loss, class Call>
 bool has_short_rows(const Loss& loss, const Call& call) {
   return L::width > 1 && call.student.cols > 1 && call.student.cols <= longest_short_row && loss.logits.is_identity() &&

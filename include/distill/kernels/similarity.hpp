@@ -1,4 +1,4 @@
-// Squared distance of two Gram matrices whose rows have unit length. Needs Eigen.
+// Squared distance between two Gram matrices with rows at unit length. Needs Eigen.
 #pragma once
 
 #include <cmath>
@@ -50,8 +50,8 @@ SimilarityRow similarity_row_of(total_t<L> s_squares, total_t<L> t_squares, C* s
   return result;
 }
 
-/// sum_j w_j (s_j / |s| - t_j / |t|)^2 with |s|^2 = sum_j w_j s_j^2; without weights they are 1. A row of length 0 stays
-/// 0, and one number alone has no loss. With `wants_gradient` s becomes the gradient with respect to s, times factor.
+/// sum_j w_j (s_j / |s| - t_j / |t|)^2 with |s|^2 = sum_j w_j s_j^2; without weights they are 1. A row of norm 0 stays
+/// 0, and a single number has no loss. With `wants_gradient` s becomes the gradient with respect to s, times factor.
 template <class L>
 SimilarityRow similarity_row(typename L::Scalar* s, const typename L::Scalar* t, std::size_t n,
                              const typename L::Scalar* weights, double factor, bool wants_gradient) {
@@ -69,7 +69,7 @@ SimilarityRow similarity_row(typename L::Scalar* s, const typename L::Scalar* t,
   return run(W{}, weighted_squares<W>(s, weights, n), weighted_squares<W>(t, weights, n));
 }
 
-/// Of the rows' gradients M: M + its transpose, which the rows' gradient is a product with, in place. A row of length 0
+/// For the rows' gradients M, in place: M + its transpose, the factor in the gradient of the samples. A row of norm 0
 /// has no gradient, though others have one with respect to their product with it.
 template <class C>
 void add_similarity_gradients(C* m, const double* lengths, std::size_t n) {

@@ -1,5 +1,5 @@
 // Losses that compare the probabilities of a whole batch: rows with rows, and classes with classes. The probabilities
-// of all rows that count are kept in scratch memory, side by side.
+// of all rows that count are kept contiguously in scratch memory.
 #pragma once
 
 #include <cstddef>
@@ -34,9 +34,9 @@ struct SoftBatch {
   const C* p(std::size_t i) const { return teacher + i * cols; }
 };
 
-/// `batch_loss(batch, scale, losses, gradient, work)` returns the loss of the batch as of Reduction::mean. It sets
-/// `losses` to those of the rows, and adds to `gradient` (null if none is asked for) scale times that with respect to
-/// q, of the loss times the batch's weight. `work` holds work_size(rows) doubles.
+/// `batch_loss(batch, scale, losses, gradient, work)` returns the loss of the batch for Reduction::mean. It sets
+/// `losses` to those of the rows, and adds to `gradient` (null if none is wanted) scale times the gradient, with
+/// respect to q, of the loss times the batch's weight. `work` holds work_size(rows) doubles.
 template <class L, class Loss, class S, class T, class G, class BatchLoss, class WorkSize>
 double reduce_soft_batch(const Loss& loss, const detail::TeacherCall<S, T, G>& call, const RowOptions& options,
                          const WorkSize& work_size, const BatchLoss& batch_loss) {

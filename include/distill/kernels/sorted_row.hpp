@@ -1,4 +1,4 @@
-// One row of the distance between sorted probabilities, of vocabularies that need not be the same.
+// One row of the distance between sorted probabilities, of vocabularies that may differ.
 #pragma once
 
 #include <algorithm>
@@ -42,7 +42,7 @@ double sorted_row(const S* student, std::size_t n, double temperature, const T* 
   teacher_transform.forward(teacher, teacher_n, p);
   softmax_row<L>(z, n, temperature, q);
   softmax_row<L>(p, teacher_n, teacher_temperature, p);
-  // sorting needs an order, which NaN has not; where one number is NaN all are
+  // sorting needs an order, which NaN lacks; where one number is NaN all are
   if (std::isnan(q[0]) || std::isnan(p[0])) return poisoned_row(grad, n);
   for (std::size_t j = 0; j < n; ++j) ranked[j] = {q[j], static_cast<std::uint32_t>(j)};
   std::sort(ranked, ranked + n,

@@ -1,7 +1,7 @@
-// One row of a divergence from a teacher of whom only some classes are known.
+// One row of a divergence from a teacher of which only some classes are known.
 //
 // The student's probabilities of those classes come from one sweep over its row; the divergence itself is a sum over
-// few classes, in double. Every other class has a slope of the same multiple of its probability, so that their gradient
+// few classes, in double. The slopes of all other classes are the same multiple of their probability, so their gradient
 // is one more sweep.
 #pragma once
 
@@ -23,17 +23,17 @@
 namespace distill {
 inline namespace DISTILL_ABI {
 
-/// What is done about the classes that a sparse teacher does not hold; the name is what happens.
+/// How classes that a sparse teacher does not give are treated.
 enum class Tail {
   renormalise_teacher,  ///< the teacher gives them probability 0
-  renormalise_both,     ///< they do not exist: student and teacher are softmaxes over the teacher's classes
+  renormalise_both,     ///< they do not exist: student and teacher are softmaxes over the known classes
   tail_bucket,          ///< they are one class together, for student and teacher
-  truncate,             ///< they are left out of the sum, which is then no divergence and may be negative
+  truncate,             ///< they are left out of the sum, which is then not a divergence and may be negative
 };
 
 namespace kernels {
 
-/// A class that the teacher holds, and the student's and the teacher's logarithms of its probability.
+/// A class that the teacher gives, and the student's and the teacher's logarithms of its probability.
 struct SparseClass {
   std::size_t index;
   double log_p, log_q;
@@ -83,7 +83,7 @@ class SparseStudent {
   double log_probability(std::size_t i) const { return scaled(i) - log_total_; }
   double log_others() const { return log_others_ - log_total_; }
 
-  /// Writes q_factor * q for the other classes; what the teacher's classes get is to be overwritten.
+  /// Writes q_factor * q for the other classes; what the teacher's classes get must be overwritten.
   void write(double q_factor, Student* grad, bool accumulate) const {
     if (is_ordinary_) {
       for (std::size_t begin = 0, chunk = 0; begin < n_; begin += chunk_size<L>, ++chunk) {
@@ -152,15 +152,15 @@ class SparseStudent {
   double log_total_, log_others_;
 };
 
-/// What a divergence needs beside its terms where the sum is not over all classes: a term leaves out `linear` times
-/// q - p, and a class of p = 0 adds `absent` times q.
+/// What a divergence needs besides its terms where the sum is not over all classes: a term leaves out `linear` times q
+/// - p, and a class of p = 0 adds `absent` times q.
 template <class Term>
 double absent_slope(const Term& term, double linear) {
   using D = Lanes<double, ScalarArch>;
   return term(ClassPair<D>{D(0), D(1), D(1), D(-infinity<double>)}).value.value + linear;
 }
 
-/// How the temperatures of a sparse teacher and of the loss relate, and what becomes of the tail.
+/// The temperatures of the loss and of a sparse teacher, and the treatment of the tail.
 struct SparseOptions {
   double temperature;
   double teacher_temperature;
@@ -233,8 +233,8 @@ double sparse_row(const Term& term, double linear, const Student* x, std::size_t
 
   if (grad) {
     const double factor = scale / options.temperature;
-    // All classes by what the others get, then those that the teacher holds; the first sweep may overwrite the student,
-    // and rounds to the stored type, so nothing of it is left in the second.
+    // First all classes as unknown ones, then the known ones; the first sweep may overwrite the student, and rounds to
+    // the stored type, so the second reuses nothing from it.
     for (std::size_t j = 0; j < count; ++j) {
       classes[j].before = accumulate ? detail::load_scalar<double>(grad + classes[j].index) : 0;
     }

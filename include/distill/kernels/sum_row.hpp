@@ -14,7 +14,7 @@ namespace distill {
 inline namespace DISTILL_ABI {
 namespace kernels {
 
-/// What sums of L's lanes are added up in.
+/// The type in which sums of L's lanes are added up.
 template <class L>
 using total_t = std::conditional_t<std::is_same_v<typename L::Scalar, long double>, long double, double>;
 

@@ -1,5 +1,4 @@
-// The call that all losses of a student's class scores with a teacher's share: its checks, the transform of logits, and
-// the loop over rows.
+// What all losses on class scores with a teacher share: checks, the transform of logits, and the loop over rows.
 #pragma once
 
 #include <cstddef>
@@ -22,7 +21,7 @@ namespace distill {
 inline namespace DISTILL_ABI {
 namespace detail {
 
-/// What a call of a loss with a teacher was given, checked.
+/// The checked arguments of a call of a loss with a teacher.
 template <class S, class T, class G>
 struct TeacherCall {
   MatrixView<const S> student;
@@ -34,13 +33,13 @@ struct TeacherCall {
 
 namespace kernels {
 
-/// Stands where a loss has no labels.
+/// The labels of a loss that has none.
 struct NoLabels {
   static constexpr std::size_t at(std::size_t) { return none; }
   static constexpr bool is_ignored(std::size_t) { return false; }
 };
 
-/// A row of scores, and what a loss of one row is called with.
+/// A row of scores, and the arguments for one row of a loss.
 template <class S, class T>
 struct ScoresRow {
   const S* student;
@@ -55,7 +54,7 @@ struct ScoresRow {
   }
 };
 
-/// Row i of what receives the gradient, or null.
+/// Row i of the gradient, or null.
 template <class View>
 auto* gradient_row(const GradientTarget<View>& grad, std::size_t i) {
   return grad.view.data ? grad.view.row(i) : nullptr;
@@ -87,9 +86,9 @@ double with_stored_row(const detail::TeacherCall<S, T, G>& call, std::size_t i, 
   return run({scores, weights, count});
 }
 
-/// Calls it with transformed copies of the row, in the type that they are computed in, and a gradient of its own; that
-/// goes back through the transform, and then through finish(z, g, other): what it adds to the loss, and to the gradient
-/// g with respect to the student as stored. z and other are n numbers to work with.
+/// Calls it with transformed copies of the row, in the computed type, and a separate gradient; that goes back through
+/// the transform, and then through finish(z, g, other): what it adds to the loss, and to the gradient g with respect to
+/// the student as stored. z and other are n numbers to work with.
 template <class L, class S, class T, class G, class RowLoss, class Finish>
 double with_transformed_row(const LogitTransform& transform, const detail::TeacherCall<S, T, G>& call, std::size_t i,
                             std::size_t label, const RowLoss& row_loss, const Finish& finish) {
@@ -122,7 +121,7 @@ double with_transformed_row(const LogitTransform& transform, const detail::Teach
   return loss;
 }
 
-/// For losses that know one teacher: calls row_loss(teacher's scores, weight, grad, accumulate) for each.
+/// For losses that take one teacher: calls row_loss(teacher's scores, weight, grad, accumulate) for each.
 template <class S, class T, class Grad, class RowLoss>
 double for_each_teacher(const ScoresRow<S, T>& row, Grad* grad, bool accumulate, const RowLoss& row_loss) {
   double loss = 0;
@@ -162,7 +161,7 @@ double unmasked_row(const S* student, const T* teacher, std::size_t n, S* grad, 
 /// `row_loss(row, factor, grad, accumulate)` returns the loss of a row and writes its gradient times `factor`. `terms`
 /// as in RowSizes.
 ///
-/// `one_by_one`: it takes the teachers of a list one after the other, so that grad must not be the student's memory.
+/// `one_by_one`: it takes the teachers of a list one after the other, so grad must not be the student's memory.
 template <bool one_by_one, class L, class Loss, class S, class T, class G, class Labels, class RowLoss>
 double reduce_teacher_rows(const Loss& loss, const detail::TeacherCall<S, T, G>& call, const Labels& labels,
                            const RowOptions& options, std::size_t terms, const RowLoss& row_loss) {
@@ -205,7 +204,7 @@ auto checked_call(const char* who, const Loss& loss, const Student& student_scor
   return TeacherCall<S, T, G>{student, teachers, grad};
 }
 
-/// For losses that feel a constant added to a row.
+/// For losses that change when a constant is added to a row.
 template <class Teacher>
 void require_logits(const char* who, const Teacher& scores) {
   const auto teachers = as_teachers(scores);

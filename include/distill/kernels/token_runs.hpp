@@ -1,4 +1,4 @@
-// Sequences with padding: runs of tokens that count, and the loop over samples of which not all terms count.
+// Sequences with padding: runs of tokens that count, and the loop over samples in which not all terms count.
 #pragma once
 
 #include <algorithm>
@@ -15,10 +15,10 @@ namespace distill {
 inline namespace DISTILL_ABI {
 namespace kernels {
 
-/// Neighbours in a sequence that count, run after run.
+/// Runs of consecutive tokens that count.
 class TokenRuns {
  public:
-  /// The most runs that n tokens have.
+  /// The largest number of runs in n tokens.
   static constexpr std::size_t capacity(std::size_t n) { return (n + 1) / 2; }
 
   /// All n tokens; `memory` is for capacity(n) runs.
@@ -41,14 +41,14 @@ class TokenRuns {
     while (k < count_ && runs_[k].begin < end) ++k;
     return k;
   }
-  /// Calls body(begin, end) for each of them.
+  /// Calls body(begin, end) for each run.
   template <class Body>
   void for_each(std::size_t end, const Body& body) const {
     for (std::size_t k = 0; k < count_ && runs_[k].begin < end; ++k) {
       body(runs_[k].begin, (std::min)(runs_[k].end, end));
     }
   }
-  /// Calls body(begin, end) for each gap between them, of n tokens.
+  /// Calls body(begin, end) for each gap between runs, of n tokens.
   template <class Body>
   void for_each_gap(std::size_t end, std::size_t n, const Body& body) const {
     std::size_t begin = 0;

@@ -39,7 +39,7 @@ class TransformRow {
   using T = typename L::Scalar;
 
  public:
-  /// `all`: also scale and cap, which log-probabilities have behind them.
+  /// `all`: also scale and cap, which log-probabilities already include.
   TransformRow(const LogitTransform& transform, bool all)
       : transform_(transform),
         scale_(all ? transform.scale : 1),
@@ -78,10 +78,10 @@ class TransformRow {
     moments_.divisor = transform_.standardize == Standardize::unbiased ? classes - 1 : classes;
     const double variance = squares / moments_.divisor - rest * rest * classes / moments_.divisor;
     moments_.deviation = moments_.divisor > 0 ? std::sqrt(variance < 0 ? 0 : variance) : 0;
-    // less than the rounding of equal logits' mean is no deviation
+    // a deviation below the rounding error of equal logits' mean is 0
     constexpr double rounding = 4 * static_cast<double>(std::numeric_limits<T>::epsilon());
     if (moments_.deviation <= rounding * std::abs(moments_.mean)) moments_.deviation = 0;
-    // equal logits become zeros; NaN goes through
+    // equal logits become zeros; NaN propagates
     const L factor(static_cast<T>(moments_.deviation == 0 ? 0 : 1 / (moments_.deviation + transform_.epsilon)));
     const L rest_lanes(static_cast<T>(rest));
     for (std::size_t i = 0; i < n; i += L::width) {
