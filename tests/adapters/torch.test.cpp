@@ -383,8 +383,8 @@ TEST_CASE("libtorch: what cannot be read is named") {
   fails(kl(torch::zeros({3}), t),
         "libtorch: student is [3], expected 2-D (rows x columns) or 3-D (batch x tokens x columns)");
   fails(kl(maps, t),
-        "libtorch: student is [2, 3, 4, 4], expected 2-D (rows x columns) or 3-D (batch x tokens x columns); of maps, "
-        "flatten(1) is a row a sample, permute({0, 2, 3, 1}).flatten(0, 2) one a position");
+        "libtorch: student is [2, 3, 4, 4], expected 2-D (rows x columns) or 3-D (batch x tokens x columns); "
+        "flatten(1) makes maps one row per sample, permute({0, 2, 3, 1}).flatten(0, 2) one per position");
   fails(kl(torch::zeros({3, 2}).t(), t),
         "libtorch: student has strides [1, 2], expected 1 as the last: pass contiguous()");
   fails(

@@ -1,4 +1,4 @@
-// error: -ffinite-math-only (part of -ffast-math) breaks the handling of NaN and infinity; compile without it (-fno-fast-math behind -ffast-math)
+// error: -ffinite-math-only (part of -ffast-math) breaks the handling of NaN and infinity; compile without it (-fno-fast-math after -ffast-math)
 // wrong: -std=c++17 -DDISTILL_NO_SIMD -ffast-math "-I@INCLUDE@" @FOREIGN@
 #include <distill/logits/kl_divergence.hpp>
 

@@ -98,7 +98,8 @@ MatrixView<T> matrix(const ::torch::Tensor& x, const char* name = "tensor") {
   if (dim != 2 && dim != 3) {
     detail::fail_tensor(
         name, " is ", x.sizes(), ", expected 2-D (rows x columns) or 3-D (batch x tokens x columns)",
-        dim == 4 ? "; of maps, flatten(1) is a row a sample, permute({0, 2, 3, 1}).flatten(0, 2) one a position" : "");
+        dim == 4 ? "; flatten(1) makes maps one row per sample, permute({0, 2, 3, 1}).flatten(0, 2) one per position"
+                 : "");
   }
   if (x.size(-1) > 1 && x.stride(-1) != 1) {
     detail::fail_tensor(name, " has strides ", x.strides(), ", expected 1 as the last: pass contiguous()");
@@ -282,9 +283,9 @@ template <class Loss, class... Further>
     using Targets =
         decltype(std::tuple_cat(std::tuple<TensorArgument<S, Number>>(), gradient_argument<Number>(further)...));
     static_assert(takes_arguments<Loss, decltype(first), std::decay_t<decltype(others)>, Targets>::value,
-                  "distill: this loss does not take these arguments. Behind the student pass what its header names, in "
+                  "distill: this loss does not take these arguments. After the student, pass what its header names, in "
                   "that order: the teacher, then labels, margins or learned(log_scale) for those that take them. A "
-                  "callable takes the same, and a gradient and options");
+                  "callable takes the same, then a gradient and options");
     const auto call = [&](const auto&... grads) {
       const auto with = [&](const auto&... other) {
         return loss(first, other..., grads..., row_options(options, student));

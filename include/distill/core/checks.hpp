@@ -23,7 +23,7 @@ template <class T>
 struct has_scalars : std::true_type {
   static_assert(format_of<T> != Format::unsupported,
                 "distill: scores, features and gradients are float, double, half or bfloat16. Convert others, such as "
-                "integers, first; a two-byte type of your own is made known by StorageFormat");
+                "integers, first; for your own two-byte type, specialise StorageFormat");
 };
 
 /// For elements of any type.

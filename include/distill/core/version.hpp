@@ -18,12 +18,12 @@
 #if defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__ && !defined(DISTILL_ALLOW_FINITE_MATH)
 #error \
     "distill: -ffinite-math-only (part of -ffast-math) breaks the handling of NaN and infinity; compile without it \
-(-fno-fast-math behind -ffast-math), or define DISTILL_ALLOW_FINITE_MATH if no input ever holds either"
+(-fno-fast-math after -ffast-math), or define DISTILL_ALLOW_FINITE_MATH if no input ever holds either"
 #endif
 #if defined(__ASSOCIATIVE_MATH__)  // gcc defines it; clang does not
 #error \
     "distill: -fassociative-math (part of -ffast-math and -funsafe-math-optimizations) makes results wrong; compile \
-without it (-fno-fast-math behind either)"
+without it (-fno-fast-math after either)"
 #endif
 
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512CD__)

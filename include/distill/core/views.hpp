@@ -144,7 +144,7 @@ template <class M>
 void require_unit_inner_stride(const M& m) {
   if (m.innerStride() != 1) {
     fail("as_matrix", "inner stride is ", m.innerStride(),
-         ", expected 1: the elements of a row must be neighbours in memory");
+         ", expected 1: the elements of a row must be adjacent in memory");
   }
 }
 

@@ -1,4 +1,4 @@
-// error: -fassociative-math (part of -ffast-math and -funsafe-math-optimizations) makes results wrong; compile without it (-fno-fast-math behind either)
+// error: -fassociative-math (part of -ffast-math and -funsafe-math-optimizations) makes results wrong; compile without it (-fno-fast-math after either)
 // wrong: -std=c++17 -DDISTILL_NO_SIMD -funsafe-math-optimizations "-I@INCLUDE@" @FOREIGN@
 #include <distill/logits/kl_divergence.hpp>
 

@@ -1,4 +1,4 @@
-// error: this loss does not take these arguments. Behind the student pass what its header names, in that order: the teacher, then labels, margins or learned(log_scale) for those that take them
+// error: this loss does not take these arguments. After the student, pass what its header names, in that order: the teacher, then labels, margins or learned(log_scale) for those that take them
 #include <distill/adapters/torch.hpp>
 #include <distill/logits/kl_divergence.hpp>
 
