@@ -1,4 +1,4 @@
-// The architectures that one build can test: scalar code, the default, and narrower ones that the compiler has on.
+// The architectures that one build can test: scalar code, the default, and narrower ones that the compiler enables.
 #pragma once
 
 #include <distill/kernels/lanes.hpp>

@@ -28,8 +28,8 @@ T stored(double x) {
   return result;
 }
 
-/// A matrix in memory of its own, that starts `offset` elements behind an aligned address. What lies between and behind
-/// its rows is filled with `guard`, so that damage there shows.
+/// A matrix in its own memory, which starts `offset` elements after an aligned address. Memory between and after its
+/// rows is filled with `guard`, so that damage there shows.
 template <class T>
 class Matrix {
  public:
@@ -110,7 +110,7 @@ struct Scores {
       }
       labels.push_back(static_cast<int>(engine() % cols));
     }
-    if (kind == Kind::equal) {  // also where the types differ: both hold numbers that the coarser type can hold
+    if (kind == Kind::equal) {  // also if the types differ: both use only numbers of the coarser type
       for (std::size_t i = 0; i < rows; ++i) {
         for (std::size_t j = 0; j < cols; ++j) {
           teacher.set(i, j, static_cast<double>(number(student.at(i, j))));
@@ -121,7 +121,7 @@ struct Scores {
   }
 };
 
-/// A function of nothing that throws std::invalid_argument; its message must hold all of `pieces`.
+/// A function of nothing that throws std::invalid_argument; its message must contain all of `pieces`.
 template <class F>
 void check_throws(const F& f, const std::vector<std::string>& pieces) {
   std::string message;

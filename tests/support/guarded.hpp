@@ -1,4 +1,4 @@
-// Memory that ends exactly at a page that may not be touched, and pages that may not be touched at all.
+// Memory that ends exactly at a page without access, and pages without any access.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -9,7 +9,7 @@
 
 namespace support {
 
-/// `count` elements; the byte behind the last one is on a page without access. The bytes before the first one are on an
+/// `count` elements; the byte after the last one is on a page without access. The bytes before the first one are on an
 /// accessible page.
 template <class T>
 class Guarded {
@@ -36,7 +36,7 @@ class Guarded {
   T* data_;
 };
 
-/// Pages of which some can be closed: a row that is never to be read.
+/// Pages of which some can be closed: a row that must never be read.
 class Pages {
  public:
   explicit Pages(std::size_t count) : page_(static_cast<std::size_t>(sysconf(_SC_PAGESIZE))), size_(count * page_) {

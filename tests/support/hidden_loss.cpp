@@ -36,7 +36,7 @@ std::vector<long double> weights_of(const Problem& problem, const Call& call) {
   return weights;
 }
 
-/// Of weight 1, by the formula, with the samples of weight 0 left out.
+/// With weight 1, by the formula, without the samples of weight 0.
 long double expected_value(const HiddenLoss& loss, const Problem& problem, const std::vector<long double>& weights,
                            Reduction reduction) {
   std::vector<Row> student, teacher;
@@ -101,7 +101,7 @@ Bounds bounds(const HiddenLoss& loss, Scalar scalar) {
   }
 }
 
-/// Compares all of an answer with the formula. Where student and teacher nearly agree, the bounds are those of a student
+/// Compares a whole result with the formula. Where student and teacher nearly agree, the bounds are those of a student
 /// of the same size that does not.
 void check_answer(const HiddenLoss& loss, const Problem& problem, const Call& call, const Problem& usual) {
   if (reference::is_slow && problem.scalar != Scalar::float32) return;
@@ -265,7 +265,7 @@ void check_poison(const HiddenLoss& loss) {
 }
 
 void check_memory(const HiddenLoss& loss) {
-  // an ignored sample lies in memory that may not be touched
+  // an ignored sample is in memory without access
   Pages student(3), teacher(3);
   const std::size_t stride = student.page_size() / sizeof(float);
   REQUIRE(std::max(loss.student_size, loss.teacher_size) <= stride);

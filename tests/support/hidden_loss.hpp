@@ -1,4 +1,4 @@
-// Any loss on hidden layers behind one type, so that what holds for all of them is tested, and compiled, once.
+// Any loss on hidden layers as one type, so that common properties are tested, and compiled, once.
 #pragma once
 
 #include <cstddef>
@@ -12,7 +12,7 @@
 
 namespace support {
 
-/// The loss of weight 1 by its formula; samples of weight 0 are left out already.
+/// The loss with weight 1 by its formula; samples of weight 0 are already left out.
 using HiddenFormula =
     std::function<long double(const std::vector<reference::Row>& student, const std::vector<reference::Row>& teacher,
                               const std::vector<long double>& weights, distill::Reduction reduction)>;
@@ -21,16 +21,16 @@ struct HiddenLoss {
   std::string name;
   std::vector<Scalar> scalars;
   std::function<Answer(const Problem&, const Call&)> call;
-  /// Of floats in any memory.
+  /// For floats in any memory.
   std::function<double(distill::MatrixView<const float>, distill::MatrixView<const float>,
                        distill::GradientTarget<distill::MatrixView<float>>, const distill::RowOptions&)>
       raw_call;
 
-  std::size_t samples = 5, student_size = 6, teacher_size = 6;  // numbers of a sample
+  std::size_t samples = 5, student_size = 6, teacher_size = 6;  // elements per sample
   HiddenFormula formula = {};
-  /// Instead of the formula, where samples do not depend on one another: the loss of one ...
+  /// Instead of the formula, where samples are independent: the loss of one ...
   std::function<long double(const reference::Row& student, const reference::Row& teacher)> sample = {};
-  std::size_t sum_terms = 1;   // ... and what Reduction::per_element divides it by
+  std::size_t sum_terms = 1;   // ... and its divisor for Reduction::per_element
   double tolerance = 1;        // times the usual, in float, with a reason where it is set
   bool has_kinks = false;      // where student and teacher agree
   bool is_nonnegative = true;  // each sample's loss
@@ -67,7 +67,7 @@ HiddenLoss hidden_loss_of(std::string name, const Loss& loss, const Invoke& invo
   result.raw_call = [=](auto s, auto t, auto g, const auto& options) { return invoke(loss, s, t, g, options); };
   return result;
 }
-/// In all scalar types.
+/// For all scalar types.
 template <class Loss, class Invoke>
 HiddenLoss hidden_loss(std::string name, const Loss& loss, const Invoke& invoke) {
   return hidden_loss_of<float, double, distill::half, distill::bfloat16>(std::move(name), loss, invoke);
@@ -108,8 +108,8 @@ inline auto as_nhwc(distill::detail::NoGradient none, std::size_t, std::size_t, 
   return none;
 }
 
-/// All that is promised of every loss on hidden layers: value and gradient in every scalar type, with every reduction
-/// and with weights, in place and added, by any executor; ignored samples are never read; what NaN does; what throws.
+/// All that every loss on hidden layers guarantees: value and gradient in every scalar type, with every reduction and
+/// with weights, in place and added, by any executor; ignored samples are never read; what NaN does; what throws.
 void check_hidden_loss(const HiddenLoss& loss);
 
 }  // namespace support

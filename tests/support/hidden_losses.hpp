@@ -1,5 +1,5 @@
-// The losses on hidden layers behind one interface, matrices of samples, for tests that hold for all of them. Labels
-// may be passed, as the losses on class scores take them, and are left out.
+// The losses on hidden layers with one interface, matrices of samples, for tests of common properties. Labels may be
+// passed, as for losses on class scores, and are ignored.
 #pragma once
 
 #include <cstddef>

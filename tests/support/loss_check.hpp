@@ -17,7 +17,7 @@
 
 namespace support {
 
-/// How far one gradient element may be from `expected`; `unit` is the factor that the largest probability is times.
+/// How far one gradient element may be from `expected`; `unit` is the factor of the largest probability.
 template <class Stored, class Compute>
 long double gradient_tolerance(long double expected, long double unit) {
   long double tolerance = tolerances::Tolerance<Compute>::gradient * unit;
@@ -31,7 +31,7 @@ long double gradient_tolerance(long double expected, long double unit) {
   return tolerance;
 }
 
-/// The largest of |actual - expected| / tolerance over a row; at most 1 if all is well, NaN if anything is NaN.
+/// The largest |actual - expected| / tolerance in a row; at most 1 if all is well, NaN if anything is NaN.
 template <class Compute, class Stored>
 double gradient_error(const Matrix<Stored>& actual, std::size_t i, const reference::Row& expected, long double factor,
                       long double unit) {
@@ -46,8 +46,8 @@ double gradient_error(const Matrix<Stored>& actual, std::size_t i, const referen
   return static_cast<double>(worst);
 }
 
-/// What a loss's rows are to be: `value_unit` and `gradient_unit` are the factors before which the tolerances hold (for
-/// KL: S and S / T).
+/// The expected rows of a loss; tolerances apply before the factors `value_unit` and `gradient_unit` (for KL: S and S /
+/// T).
 struct Expected {
   std::vector<reference::Result> rows;
   long double value_unit = 1;
@@ -69,7 +69,7 @@ inline double divisor(const Factors& factors, std::size_t rows, std::size_t cols
   return factors.reduction == distill::Reduction::per_element ? sum * static_cast<double>(cols) : sum;
 }
 
-/// `call(grad, options)` and `value_only(options)` return the loss. `Compute` is the type that it is computed in.
+/// `call(grad, options)` and `value_only(options)` return the loss. `Compute` is the computed type.
 template <class Compute, class Stored, class Call, class ValueOnly>
 void check_loss(Matrix<Stored> grad, const Expected& expected, const Factors& factors, const Call& call,
                 const ValueOnly& value_only) {

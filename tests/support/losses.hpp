@@ -1,4 +1,4 @@
-// The losses on class scores behind one interface, for tests that hold for all of them.
+// The losses on class scores with one interface, for tests of common properties.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -13,8 +13,8 @@
 
 namespace support {
 
-// A loss is compiled anew for each type that it is called with, and that is nearly all of the time that these tests
-// take to build. So what the tests hold becomes the same few types first; which types a call takes is tested elsewhere.
+// A loss is compiled again for each type that it is called with, which is nearly all of these tests' build time. So the
+// tests first convert their arguments to the same few types; which types a call takes is tested elsewhere.
 
 template <class M>
 auto read_only(const M& matrix) {

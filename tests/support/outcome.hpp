@@ -1,4 +1,4 @@
-// All that a call of a loss gives, to be compared.
+// All results of a call of a loss, for comparison.
 #pragma once
 
 #include <distill/core/options.hpp>

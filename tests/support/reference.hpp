@@ -1,4 +1,4 @@
-// Naive references in long double, independent of the library: the formulas of the losses as they stand, one row each.
+// Naive references in long double, independent of the library: the plain formulas of the losses, one row each.
 #pragma once
 
 #include <cmath>
@@ -10,7 +10,7 @@ namespace reference {
 
 using Row = std::vector<long double>;
 
-/// Where long double has more digits than x86's, it is done in software: the accuracy tests take fewer rows.
+/// Where long double has more digits than x86's, it is emulated: the accuracy tests take fewer rows.
 inline constexpr bool is_slow = std::numeric_limits<long double>::digits > 64;
 
 /// A row's loss and its gradient with respect to the student's scores.

@@ -1,4 +1,4 @@
-// Naive references of the losses on hidden layers, in long double: the formulas as they stand, one sample each.
+// Naive references of the losses on hidden layers, in long double: the plain formulas, one sample each.
 #pragma once
 
 #include <algorithm>
@@ -95,7 +95,7 @@ void for_each_pooled(const Maps& maps, std::size_t height, std::size_t width, co
       std::vector<std::pair<std::size_t, std::size_t>> bin;
       for (std::size_t i = 0; i < maps.height; ++i) {
         for (std::size_t j = 0; j < maps.width; ++j) {
-          // the bin covers [y, y + 1) * maps.height / height: whatever of it touches row i
+          // the bin covers [y, y + 1) * maps.height / height: whether it touches row i
           const bool in_rows = i * height < (y + 1) * maps.height && (i + 1) * height > y * maps.height;
           const bool in_cols = j * width < (x + 1) * maps.width && (j + 1) * width > x * maps.width;
           if (in_rows && in_cols) bin.emplace_back(i, j);

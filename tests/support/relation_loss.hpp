@@ -32,7 +32,7 @@ inline std::vector<reference::Row> unit_rows(std::vector<reference::Row> rows) {
   return rows;
 }
 
-/// What a sum over groups of `group` samples is divided by.
+/// The divisor of a sum over groups of `group` samples.
 inline long double batch_divisor(const std::vector<long double>& weights, distill::Reduction reduction, int group) {
   long double total = 0, divisor = 1;
   for (const long double w : weights) total += w;
@@ -41,7 +41,7 @@ inline long double batch_divisor(const std::vector<long double>& weights, distil
   return divisor;
 }
 
-/// A loss of student and teacher of which the samples depend on one another.
+/// A loss on student and teacher whose samples depend on one another.
 template <class Loss>
 HiddenLoss relation_loss(std::string name, const Loss& loss, HiddenFormula formula) {
   HiddenLoss result = hidden_loss_of<float, double>(
@@ -54,7 +54,7 @@ HiddenLoss relation_loss(std::string name, const Loss& loss, HiddenFormula formu
   return result;
 }
 
-/// A loss that knows no scale is the same for large and for small numbers, which are no zeros; its gradient is that much
+/// A scale-invariant loss is the same for large and for small numbers, which are not zeros; its gradient is that much
 /// smaller or larger. `loss_of(student, teacher, grad)` is that of three rows of two numbers of S.
 template <class S, class LossOf>
 void check_any_scale(const LossOf& loss_of) {
@@ -77,7 +77,7 @@ void check_any_scale(const LossOf& loss_of) {
   }
 }
 
-/// In a workspace of the caller's, at any address, value and gradient are the same, and scratch memory is not used.
+/// In the caller's workspace, at any address, value and gradient are the same, and scratch memory is not used.
 template <class Loss>
 void check_workspace(const Loss& loss) {
   const Scores<float, float> scores(Kind::random, 5, 6);

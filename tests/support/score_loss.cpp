@@ -256,7 +256,7 @@ void check_hostile(const ScoreLoss& loss) {
       CHECK(ignored.gradient[0] == std::vector<double>(3));
     }
   }
-  // masked in both: as if the class were not there
+  // masked in both: as if the class did not exist
   if (loss.row) {
     for (const Scalar scalar : {Scalar::float32, Scalar::float64}) {
       const Problem without = make_problem(scalar, {{1, 2, 3, 0.5L}}, {{2, 1, 0, 0.25L}}, {1});
@@ -267,7 +267,7 @@ void check_hostile(const ScoreLoss& loss) {
       CHECK(b.gradient[0][4] == doctest::Approx(a.gradient[0][3]).epsilon(tolerances::masked));
     }
   }
-  // a student and a teacher who are certain, of the same class and of different ones
+  // a student and a teacher that are certain, of the same class and of different ones
   for (const Scalar scalar : {Scalar::float32, Scalar::float64}) {
     for (const long double size : {120.0L, 1e4L, 1e30L}) {
       CAPTURE(static_cast<double>(size));

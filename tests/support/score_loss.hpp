@@ -1,4 +1,4 @@
-// Any loss on class scores behind one type, so that what holds for all of them is tested, and compiled, once.
+// Any loss on class scores as one type, so that common properties are tested, and compiled, once.
 #pragma once
 
 #include <cstddef>
@@ -21,7 +21,7 @@ inline constexpr Scalar all_scalars[] = {Scalar::float64, Scalar::float32, Scala
 
 std::string name(Scalar scalar);
 
-/// Scores, exact in the scalar type that they are for.
+/// Scores that are exact in their scalar type.
 struct Problem {
   Scalar scalar;
   std::vector<reference::Row> student, teacher;
@@ -31,7 +31,7 @@ struct Problem {
   std::size_t cols() const { return student[0].size(); }
 };
 Problem make_problem(Scalar scalar, Kind kind, std::size_t rows, std::size_t cols, unsigned seed = 1);
-/// With the numbers rounded to the type.
+/// Rounds the numbers to the type.
 Problem make_problem(Scalar scalar, const std::vector<reference::Row>& student,
                      const std::vector<reference::Row>& teacher, const std::vector<int>& labels);
 
@@ -69,8 +69,7 @@ struct Answer {
   bool guards_are_whole = true;
 };
 
-/// The loss of a row by its formula; what the loss takes as constant is to be computed from `base` instead of
-/// `student`.
+/// The loss of a row by its formula; what the loss treats as a constant is computed from `base` instead of `student`.
 using RowFormula = std::function<long double(const reference::Row& student, const reference::Row& teacher,
                                              std::size_t label, const reference::Row& base)>;
 /// Of a batch, with the row weights; as of Reduction::mean.
@@ -88,7 +87,7 @@ struct ScoreLoss {
   long double step_scale = 1;      // over which it changes: T
   double tolerance = 1;            // times the usual, in float, with a reason where it is set
   bool is_bounded = true;          // by something like the size of the logits
-  bool takes_wide_rows = true;     // a wide teacher's numbers hold what the loss needs
+  bool takes_wide_rows = true;     // the loss can use a wide teacher's numbers
   bool has_kinks = false;          // where student and teacher agree
   bool has_logits = true;          // a LogitTransform
   bool is_shift_invariant = true;  // a constant may be added to a row
@@ -182,8 +181,8 @@ ScoreLoss labelled_loss(std::string name, const Loss& loss, const RowFormula& ro
   return with_formula(score_loss(std::move(name), loss, invoke), loss, row);
 }
 
-/// All that is promised of every loss on class scores: value and gradient in every scalar type, with every option, in
-/// place and added, by any executor, and what becomes of masked classes, NaN, one class, and ignored rows.
+/// All that every loss on class scores guarantees: value and gradient in every scalar type, with every option, in place
+/// and added, by any executor, and what becomes of masked classes, NaN, one class, and ignored rows.
 void check_score_loss(const ScoreLoss& loss);
 
 /// The gradient of the formula, by central differences; `i`: of which row.

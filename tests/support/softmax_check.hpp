@@ -19,8 +19,8 @@
 
 namespace support {
 
-/// What an element that is `expected` may be off: ULPs of the computed type, rounding to the stored type, and numbers
-/// below the smallest normal one, which may be 0.
+/// The tolerance for an element that should be `expected`: ULPs of the computed type, rounding to the stored type, and
+/// numbers below the smallest normal one, which may be 0.
 template <class Out, class Compute>
 long double element_tolerance(long double expected) {
   const long double ulp = std::numeric_limits<Compute>::epsilon();

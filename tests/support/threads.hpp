@@ -1,4 +1,4 @@
-// Executors that run a loop in any order but the usual one.
+// Executors that run a loop in unusual orders.
 #pragma once
 
 #include <atomic>

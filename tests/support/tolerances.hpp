@@ -6,8 +6,8 @@
 
 namespace tolerances {
 
-/// Without FMA products are rounded before they are added, and without lanes one sum takes what eight did. Seen: 1.1 times
-/// the published bounds with SSE2, 2.1 times in scalar code.
+/// Without FMA products are rounded before they are added, and without lanes one sum replaces eight. Measured: 1.1
+/// times the published bounds with SSE2, 2.1 times in scalar code.
 inline constexpr double without_fma = distill::kernels::has_fma<distill::kernels::DefaultArch> ? 1 : 2.5;
 
 /// Bounds for comparing a result with a long double reference.
@@ -45,14 +45,14 @@ inline constexpr double lane_doubles = 1e-15;
 /// log_softmax in float, relative: the published 4 ULP.
 inline constexpr double log_softmax_relative = 4 * 0x1p-23;
 
-/// What log_softmax's gradient sums to, of 41 numbers that sum to up to 31: stored log-probabilities are rounded, and such
-/// probabilities sum to 1 but for 2e-7. Seen: 2.4e-6.
+/// The sum of log_softmax's gradient, for 41 numbers that sum to up to 31: stored log-probabilities are rounded, and
+/// such probabilities sum to 1 within 2e-7. Measured: 2.4e-6.
 inline constexpr double log_softmax_gradient_sum = 4e-6;
 
-/// softmax in double, relative to the row's maximum: log2(e) / T is rounded to double, which far-away classes feel.
+/// softmax in double, relative to the row's maximum: log2(e) / T is rounded to double, which shows in far-away classes.
 inline constexpr double double_softmax = 1e-14;
 
-/// Golden vectors were made in double by other code and hold about 16 digits; the project promises 9.
+/// Golden vectors were computed in double by other code and have about 16 digits; the project promises 9.
 inline constexpr double golden = 1e-9;
 /// ... of code that adds 1e-9 inside logarithms, relative
 inline constexpr double golden_with_epsilon = 1e-6;
@@ -68,7 +68,7 @@ inline constexpr double finite_difference = 1e-8;
 /// The step of central differences for the family of losses on class scores, over T: truncation 1e-12.
 inline constexpr double family_step = 1e-6;
 /// Gradients in float of the family, relative to the row's largest entry or factor: q log(q / p) has the rounding of
-/// the logarithm, which for wide rows is some tens times that of q.
+/// the logarithm, which for wide rows is tens of times that of q.
 inline constexpr double family_gradient = 8e-6 * without_fma;
 /// A row with a masked class against the row without it: the same numbers, summed in other lanes (float).
 inline constexpr double masked = 1e-5;
