@@ -7,7 +7,7 @@
 namespace bench {
 
 Limits limits(std::size_t elements) {
-  static std::map<std::size_t, std::vector<float>> memory;  // allocated once a size: page faults are not the limit
+  static std::map<std::size_t, std::vector<float>> memory;  // allocated once per size: page faults are not the limit
   std::vector<float>& m = memory[elements];
   if (m.empty()) m.assign(3 * elements, 1.0f);
   const std::size_t repeat = std::max<std::size_t>(1, 1000000 / elements);

@@ -1,4 +1,4 @@
-// The physical limits of a machine: its memory, and its arithmetic on numbers in L1.
+// The physical limits of a machine: memory, and arithmetic on numbers in L1.
 #pragma once
 
 #include <benchmark/benchmark.h>

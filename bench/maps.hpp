@@ -1,11 +1,11 @@
-// Losses on two feature maps of one shape.
+// Losses on two feature maps of the same shape.
 #pragma once
 
 #include <support.hpp>
 
 namespace bench {
 
-/// Value and gradient of maps of batch x channels x side x side; `exponentials` an element, as for run().
+/// Value and gradient for maps of batch x channels x side x side; `exponentials` per element, as for run().
 template <class T, class Loss>
 void map_gradient(benchmark::State& state, const Loss& loss, bool channels_last, double exponentials = 0) {
   const auto n = static_cast<std::size_t>(state.range(0)), c = static_cast<std::size_t>(state.range(1));
@@ -19,7 +19,7 @@ void map_gradient(benchmark::State& state, const Loss& loss, bool channels_last,
   });
 }
 
-/// Of early and of late layers, and a batch that stays in cache.
+/// Early and late layers, and a batch that stays in cache.
 inline void map_shapes(benchmark::internal::Benchmark* b) {
   b->ArgNames({"batch", "channels", "side"})->Args({4, 256, 64})->Args({64, 512, 7})->Args({4, 64, 28});
   b->UseManualTime()->Unit(benchmark::kMicrosecond)->MinTime(0.5);

@@ -1,4 +1,4 @@
-// Losses on pairs beside their matrix products alone, which are the limit of what a loss can reach.
+// Losses on pairs, relative to their matrix products alone, which are the lower limit.
 #pragma once
 
 #include <Eigen/Core>
@@ -39,7 +39,7 @@ void relation(benchmark::State& state, const Loss& loss) {
       [&] { benchmark::DoNotOptimize(loss(student, teacher, grad)); });
 }
 
-/// Batches as they are trained on, of embeddings.
+/// Typical training batches of embeddings.
 inline void batches(benchmark::internal::Benchmark* b) {
   b->ArgNames({"rows", "cols"})->Args({64, 512})->Args({256, 512})->Args({1024, 512})->Args({4096, 512});
   b->UseManualTime()->Unit(benchmark::kMicrosecond)->MinTime(0.5);

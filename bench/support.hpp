@@ -50,7 +50,7 @@ double fastest(const Body& body, int runs = 15) {
   return best;
 }
 
-/// What this machine needs at least, one thread: to move the bytes, and to compute the exponentials.
+/// The least time this machine needs, on one thread, to move the bytes and to compute the exponentials.
 struct Limits {
   double triad_seconds_per_element;  // read two arrays, write one, each as large as the benchmark's
   double exp_seconds_per_element;    // one exponential of a number in the L1 cache
@@ -58,8 +58,8 @@ struct Limits {
 Limits limits(std::size_t elements);
 
 /// Runs `body`, and reports its time in units of `limit`: the larger of moving the bytes of two reads and a write and
-/// of computing `exponentials` an element. Limit and loss are measured in turn, so that both meet the same machine, and
-/// the ratio is that of their medians.
+/// of computing `exponentials` per element. Limit and loss are measured in turn, under the same load, and the ratio is
+/// that of their medians.
 template <class Body>
 void run(benchmark::State& state, std::size_t elements, std::size_t bytes, double exponentials, const Body& body) {
   std::vector<double> seconds, limit_seconds;
@@ -85,7 +85,7 @@ void run(benchmark::State& state, std::size_t elements, std::size_t bytes, doubl
   state.counters["time/limit"] = median(seconds) / median(limit_seconds);
 }
 
-/// Batches that stand for: a language model's vocabulary, a large classifier, one that stays in cache, ten classes.
+/// Batches that represent a language model's vocabulary, a large classifier, one that stays in cache, ten classes.
 inline void shapes(benchmark::internal::Benchmark* b) {
   b->ArgNames({"rows", "cols"})->Args({512, 32000})->Args({4096, 1024})->Args({128, 1024})->Args({65536, 10});
   b->UseManualTime()->Unit(benchmark::kMicrosecond)->MinTime(0.5);

@@ -24,12 +24,12 @@ struct Runner {
   std::vector<double> samples = {};
 
   explicit Runner(const Contender& c) : contender(c) {
-    contender.call();  // memory and threads that are made once
+    contender.call();  // memory and threads that are created once
     repeats = static_cast<std::size_t>(std::ceil(shortest_sample / std::max(1e-9, sample())));
   }
 
   double sample() const {
-    if (repeats > 1) contender.call();  // what fits into cache is there again, after the others
+    if (repeats > 1) contender.call();  // brings back into cache what fits, after the others
     const auto start = std::chrono::steady_clock::now();
     for (std::size_t i = 0; i < repeats; ++i) {
       double value = contender.call();

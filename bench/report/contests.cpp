@@ -27,7 +27,7 @@ distill::KlDivergence kl_divergence(distill::Precision precision = distill::Prec
   return kl;
 }
 
-/// The same, of something that the other contenders do not compute.
+/// The same, for something that the other contenders do not compute.
 Contender alone(Contender contender) {
   contender.result = nullptr;
   return contender;
@@ -78,7 +78,7 @@ Contest bfloat16_contest() {
   const auto rounded = batch_of<distill::bfloat16>(vocabulary);
   Contest contest = logit_contest("One pass", "KlDivergence, bfloat16", vocabulary);
   contest.contenders = {ours("float", batch, kl_divergence()),
-                        // its scores are rounded to 8 bits, and so its probabilities differ by some percent
+                        // its scores are rounded to 8 bits, so its probabilities differ by a few percent
                         ours("bfloat16", rounded, kl_divergence(), 5e-2)};
   contest.claims = {{"bfloat16", "float", Bound::at_most, 0.85, 0.65}};
   return contest;
@@ -144,7 +144,7 @@ Contest feature_matching_contest() {
   return contest;
 }
 
-/// Of the maps that each row holds.
+/// For the maps in each row.
 auto attention_transfer(std::size_t channels, std::size_t side) {
   return [=](auto student, auto teacher, auto grad) {
     const auto maps = [&](auto rows) { return distill::FeatureMapView{rows.data, rows.rows, channels, side, side}; };
@@ -168,7 +168,7 @@ Contest attention_transfer_contest() {
   return contest;
 }
 
-/// KL on one thread and on two, and the same of memory, which cores share.
+/// KL on one thread and on two, and the same for memory, which cores share.
 Contest two_threads_contest(Shape shape) {
   const auto batch = batch_of<float>(shape);
   const auto threads = std::make_shared<TwoThreads>();

@@ -1,4 +1,4 @@
-// What is measured, and what is claimed of it.
+// What is measured, and what is claimed about it.
 #pragma once
 
 #include <functional>
@@ -9,22 +9,22 @@
 
 namespace report {
 
-/// A contest's memory is allocated by `make`, so that one contest at a time holds some.
+/// `make` allocates a contest's memory, so that only one contest has memory at a time.
 struct PlannedContest {
   std::string name;
   std::function<Contest()> make;
 };
 
-/// Those that claims are made of.
+/// The contests with claims.
 std::vector<PlannedContest> claimed_contests();
 
-/// The other losses, each at one shape.
+/// The other losses, each with one shape.
 std::vector<PlannedContest> other_contests();
 
-/// What a loss holds and asks for.
+/// A loss's memory.
 struct MemoryUse {
   std::string what;
-  std::size_t allocations;    ///< of a call, after the first one
+  std::size_t allocations;    ///< of a call after the first
   std::size_t scratch_bytes;  ///< that the library keeps
 };
 std::vector<MemoryUse> memory_use();

@@ -5,7 +5,7 @@
 
 namespace report {
 
-/// What the times are the times of.
+/// The machine and build that the times belong to.
 struct Machine {
   std::string cpu;
   unsigned cores;

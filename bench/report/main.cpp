@@ -1,4 +1,4 @@
-// Measures distill beside its peers, and writes what came of it.
+// Measures distill against its peers, and writes the report.
 #include <CLI/CLI.hpp>
 #include <exception>
 #include <filesystem>

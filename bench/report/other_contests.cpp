@@ -1,4 +1,4 @@
-// Each of the other losses at one shape, beside what published code makes of it.
+// Each of the other losses with one shape, against published code.
 #include <distill/distill.hpp>
 #include <distill/features/neuron_selectivity.hpp>
 #include <distill/relations/channel_gram.hpp>
@@ -49,7 +49,7 @@ PlannedContest planned(const char* group, const std::string& loss, const Sizes& 
           }};
 }
 
-/// Of a loss that spends its time on products, for which bytes say nothing.
+/// For a loss that spends its time on products, where bytes say nothing.
 PlannedContest without_limit(const PlannedContest& plan) {
   return {plan.name, [make = plan.make] {
             Contest contest = make();

@@ -1,4 +1,4 @@
-// Ourselves, without the instruction sets that came after x86-64: CMake compiles this file with -march=x86-64.
+// distill itself, without the instruction sets that came after x86-64: CMake compiles this file with -march=x86-64.
 #include <distill/logits/kl_divergence.hpp>
 #include <memory>
 

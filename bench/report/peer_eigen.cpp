@@ -1,4 +1,4 @@
-// Eigen as an expert writes it: a row at a time, while it is in cache, each line one loop of vectors.
+// Eigen as an expert writes it: one row at a time, while it is in cache, each line one vectorised loop.
 #include <Eigen/Core>
 #include <cmath>
 #include <memory>

@@ -310,7 +310,7 @@ Contender on_threads(int threads, const std::function<double()>& call, const std
 
 std::vector<Contender> contenders(const Problem& problem) {
   const std::vector<std::int64_t> shape(problem.shape.begin(), problem.shape.end());
-  // Tensors share what they hold when they are copied.
+  // Copies of tensors share their data.
   Inputs in{torch::from_blob(const_cast<float*>(problem.student), shape),
             torch::from_blob(const_cast<float*>(problem.teacher), shape),
             {},
@@ -353,7 +353,7 @@ std::vector<Contender> contenders(const Problem& problem) {
   return contenders;
 }
 
-/// Products are the system's BLAS, of which there are fast and slow ones: "blas/libblas.so.3.11.0" is slow.
+/// Products use the system's BLAS, which may be fast or slow: "blas/libblas.so.3.11.0" is slow.
 std::string blas() {
   std::ifstream maps("/proc/self/maps");
   for (std::string line; std::getline(maps, line);) {

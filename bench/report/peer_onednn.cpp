@@ -1,4 +1,4 @@
-// oneDNN's softmax and logsoftmax, which are primitives: made once for a shape, then executed. One thread.
+// oneDNN's softmax and logsoftmax, which are primitives: created once per shape, then executed. One thread.
 #include <omp.h>
 
 #include <dnnl.hpp>

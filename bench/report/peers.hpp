@@ -10,30 +10,29 @@
 
 namespace report {
 
-/// Value and gradient of a loss, which is named as distill names it. Scores have the temperature 2; all else is what
-/// published code has.
+/// Value and gradient of a loss, by distill's name. Scores have temperature 2; everything else is as in published code.
 struct Problem {
   std::string loss;
   std::vector<std::size_t> shape;  ///< rows x cols, or batch x channels x height x width
   const float* student;
   const float* teacher;
-  const int* labels = nullptr;         ///< a class for each row
+  const int* labels = nullptr;         ///< one class per row
   const float* per_channel = nullptr;  ///< margins, or logarithms of scales
-  bool all_threads = false;            ///< once more with all threads, where the peer has some
+  bool all_threads = false;            ///< again with all threads, if the peer has threads
 };
 inline constexpr double temperature = 2;
 
 struct Peer {
   std::string name;
   std::string package;  ///< Debian's
-  std::string version;  ///< empty: it was not installed when this was built
-  std::function<std::vector<Contender>(const Problem&)> contenders = {};  ///< none for a problem that it does not have
+  std::string version;  ///< empty if it was not installed at build time
+  std::function<std::vector<Contender>(const Problem&)> contenders = {};  ///< none: not supported
 };
 
-/// All that there could be.
+/// All possible peers.
 std::vector<Peer> peers();
 
-/// What the installed ones have for a problem.
+/// The installed peers' contenders for a problem.
 std::vector<Contender> peer_contenders(const Problem& problem);
 
 Peer libtorch_peer();

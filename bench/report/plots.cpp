@@ -14,7 +14,7 @@ namespace report {
 namespace {
 
 // Colours that most colour-blind people can tell apart (Okabe and Ito 2008). Libraries keep theirs in all plots, others
-// take turns.
+// rotate.
 std::string colour_of(const std::string& contender, std::size_t index) {
   static const std::map<std::string, std::string> own{{"distill", "#0072B2"},
                                                       {"Eigen by rows", "#009E73"},
@@ -52,7 +52,7 @@ std::vector<std::string> contenders_of(const Group& group) {
   return names;
 }
 
-/// Two digits, and all in front of the point.
+/// Two digits, or all digits before the decimal point.
 std::string short_number(double x) {
   std::ostringstream text;
   text << std::setprecision(2);
@@ -64,7 +64,7 @@ std::string short_number(double x) {
 constexpr const char* ytics =
     "0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000";
 
-/// A cluster of bars for each contest, a colour for each contender, and the limit as a line across the cluster.
+/// A cluster of bars per contest, a colour per contender, and the limit as a line across the cluster.
 std::string script(const std::string& title, const Group& group) {
   const std::vector<std::string> names = contenders_of(group);
   std::vector<std::ostringstream> bars(names.size());

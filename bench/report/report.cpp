@@ -8,7 +8,7 @@
 namespace report {
 namespace {
 
-/// A claim beside what was measured.
+/// A claim and what was measured.
 struct Verdict {
   std::string what;
   double median, minimum;  ///< NaN: a contender did not take part
@@ -60,7 +60,7 @@ std::string bound(Bound kind, double x) {
   return (kind == Bound::at_most ? "≤ " : "≥ ") + number(x);
 }
 
-/// Nanoseconds an element, or seconds a call.
+/// Nanoseconds per element, or seconds per call.
 double scaled(const Contest& contest, double seconds) {
   return contest.elements > 0 ? seconds / static_cast<double>(contest.elements) * 1e9 : seconds;
 }

@@ -1,4 +1,4 @@
-// What the contests came to, in words, in numbers and in pictures.
+// The results of the contests, in words, numbers and plots.
 #pragma once
 
 #include <filesystem>
@@ -24,7 +24,7 @@ std::string json(const Results& results);
 /// `plots` are the files to show, relative to the report's folder.
 std::string markdown(const Results& results, const std::vector<std::string>& plots);
 
-/// A bar chart for each group of contests, written as SVG into the folder by gnuplot; returns the files' names.
+/// Writes a bar chart per group of contests to the folder, as SVG by gnuplot; returns the files' names.
 std::vector<std::string> draw(const std::vector<Outcome>& outcomes, const std::filesystem::path& folder);
 
 }  // namespace report

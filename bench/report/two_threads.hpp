@@ -1,4 +1,4 @@
-// An executor with next to no overhead.
+// An executor with hardly any overhead.
 #pragma once
 
 #include <atomic>
@@ -8,7 +8,7 @@
 
 namespace report {
 
-/// The caller and one thread more, which looks out for the next loop for a while before it sleeps.
+/// The caller and one more thread, which spins for a while before it sleeps.
 class TwoThreads {
  public:
   TwoThreads() : other_([this] { serve(); }) {}
@@ -55,7 +55,7 @@ class TwoThreads {
   std::atomic<std::size_t> next_{0};
   std::atomic<bool> other_is_busy_{false};
   std::atomic<unsigned> loop_{0};
-  std::thread other_;  // last: it starts when all else is there
+  std::thread other_;  // last, so that it starts when everything else exists
 };
 
 }  // namespace report
