@@ -14,7 +14,7 @@ namespace few_labels {
 // What a network is to learn.
 struct Task {
   const mlp::Samples& samples;
-  const mlp::Matrix& teacher;  // the teacher's logits, one sample a row; empty: learn from the labels only
+  const mlp::Matrix& teacher;  // the teacher's logits, one sample per row; empty: learn from the labels only
   int classes;
   int hidden;
   int epochs;
@@ -23,7 +23,7 @@ struct Task {
   bool has_teacher() const { return teacher.size() > 0; }
 };
 
-// The trained network: logits of images, one a row.
+// The trained network: logits of images, one per row.
 using Network = std::function<mlp::Matrix(const mlp::Matrix& images)>;
 
 inline constexpr int student_hidden = 32;
@@ -45,8 +45,8 @@ struct OtherWay {
 // students with a teacher are better than the one without.
 int compare(const mlp::Dataset& data, const Train& train, const std::vector<OtherWay>& others, int seeds);
 
-// compare() with what the command line says: [SEEDS] [--data FOLDER], by default 3 and the embedded digits; the folder
-// holds images in the files of MNIST. Says what went wrong.
+// compare() with the command line's arguments: [SEEDS] [--data FOLDER], by default 3 and the embedded digits; the
+// folder has images in MNIST's files. Prints what went wrong.
 int run(int argc, char** argv, const Train& train, const std::vector<OtherWay>& others = {});
 
 }  // namespace few_labels

@@ -42,7 +42,7 @@ const std::map<std::string, std::string> styles{
     {"kd", "lc rgb '#0072B2' lw 4.5"},          {"kl", "lc rgb '#56D0B0' lw 1.5"},
     {"kd-features", "lc rgb '#CC79A7' lw 1.5"}, {"kd-attention", "lc rgb '#000000' lw 1"}};
 
-// The others, which rarely are in one figure, take turns (colours: Tol 2021).
+// The others, which are rarely in the same figure, rotate (colours: Tol 2021).
 std::string style_of(const Results& results, std::size_t variant) {
   const auto own = styles.find(results.students[variant].variant.key);
   if (own != styles.end()) return own->second;

@@ -8,7 +8,7 @@
 
 namespace mlp {
 
-// One sample a row, as the losses of distill expect it.
+// One sample per row, as distill's losses expect it.
 using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
 // Every image is cut into 4 rows of 4 patches.
@@ -23,7 +23,7 @@ struct Samples {
 };
 
 struct Dataset {
-  std::string kind;  // what the tables call a class, and many
+  std::string kind;  // what the tables call a class, singular and plural
   std::string kinds;
   int classes;
   Samples train;
@@ -37,11 +37,11 @@ struct ImageSize {
   int width;
 };
 
-// Images given as bytes, row by row, cut into patches, with `white` becoming 1. Where a side of the image is no
-// multiple of the grid, the last patches are filled up with 0.
+// Images given as bytes, row by row, cut into patches, with `white` becoming 1. If a side of the image is not a
+// multiple of the grid, the last patches are padded with 0.
 Matrix cut_into_patches(std::span<const std::uint8_t> pixels, ImageSize size, float white);
 
-// The handwritten digits that are embedded in the program, always split in the same way.
+// The handwritten digits embedded in the program, always split in the same way.
 Dataset load_digits();
 
 // The samples at the given positions, in that order.

@@ -1,4 +1,4 @@
-// Here distill meets the trainer: each loss is called with what student and teacher compute from a batch, and fills in
+// Here distill meets the trainer: each loss is called with what student and teacher compute from a batch, and writes
 // the gradient that back-propagation starts from.
 #include <distill/attention/attention_transfer.hpp>
 #include <distill/features/feature_matching.hpp>

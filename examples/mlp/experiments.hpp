@@ -44,19 +44,19 @@ struct Variant {
   std::string key;
   std::string name;
   Loss loss;
-  // Makes the parameters that are the loss's own, if it has any.
+  // Creates the loss's own parameters, if it has any.
   std::function<std::vector<Layer>(const Network& student, const Network& teacher, Random& random)> make_own = {};
 };
 // From the student's hidden units to the teacher's.
 std::vector<Layer> make_projection(const Network& student, const Network& teacher, Random& random);
 
-// A patch layer's maps, with the channels of a place side by side.
+// A patch layer's maps, with the channels of a position contiguous.
 template <class Maps>
 auto as_maps(Maps& maps, int channels) {
   return distill::nhwc(maps.data(), maps.rows(), maps.cols() / channels, 1, channels);
 }
 
-std::vector<Variant> default_variants(const Settings& settings);  // the few that make the experiments' point
+std::vector<Variant> default_variants(const Settings& settings);  // the few that show the point of the experiments
 std::vector<Variant> other_variants(const Settings& settings);
 std::vector<Variant> hidden_variants(const Settings& settings);
 std::vector<Variant> all_variants(const Settings& settings);
@@ -81,7 +81,7 @@ struct Experiment {
 };
 std::vector<Experiment> all_experiments(const Settings& settings, const Dataset& data);
 
-// Whether both parts of the data hold the missing class, and the training part others too.
+// Whether both parts of the data contain the missing class, and the training part others too.
 bool can_miss_a_class(const Dataset& data);
 
 struct Students {
@@ -104,7 +104,7 @@ struct Outcome {
 int epochs_to_train(const Settings& settings, const Dataset& data, bool teacher_is_loaded);
 
 // Trains a teacher for each seed (unless one is given, which then serves them all) and the students of each experiment.
-// Seeds are spread over threads, which changes nothing in the outcome. `after_epoch` is called from any of them.
+// Seeds are spread over threads, which does not change the results. `after_epoch` is called from any of them.
 Outcome run(const Settings& settings, const Dataset& data, const std::optional<Network>& teacher, int threads,
             const std::function<void()>& after_epoch);
 

@@ -7,7 +7,7 @@ namespace gnuplot {
 
 bool is_installed();
 
-// Writes what gnuplot makes of the commands to a file; false, and no file, if it does not manage to.
+// Writes gnuplot's output for the commands to a file; false, and no file, if it fails.
 bool run(const std::string& commands, const std::filesystem::path& path);
 
 }  // namespace gnuplot

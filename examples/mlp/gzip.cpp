@@ -8,7 +8,7 @@
 namespace mlp {
 namespace {
 
-constexpr unsigned char gzip_magic = 0x1f;  // IDX files start with 0, the second byte need not be looked at
+constexpr unsigned char gzip_magic = 0x1f;  // IDX files start with 0, the second byte need not be tested
 
 }  // namespace
 

@@ -8,8 +8,8 @@
 
 namespace mlp {
 
-// The bytes of a stream, unpacked if it starts like a gzip file. Needs the same little memory whatever the stream
-// holds. Throws std::runtime_error with "is damaged: ..." or "is truncated: ...".
+// The bytes of a stream, unpacked if it starts like a gzip file. Needs the same small amount of memory whatever the
+// stream contains. Throws std::runtime_error with "is damaged: ..." or "is truncated: ...".
 class Unzipped {
  public:
   explicit Unzipped(std::istream& stream);

@@ -1,4 +1,4 @@
-// Losses on hidden layers beside cross entropy with the labels: what they add to labels, without the teacher's outputs.
+// Losses on hidden layers plus cross entropy with the labels: what they add to labels, without the teacher's outputs.
 #include <distill/features/feature_matching.hpp>
 #include <distill/features/neuron_selectivity.hpp>
 #include <distill/features/projected.hpp>
@@ -23,7 +23,7 @@ double of_labels(const Step& step) {
   return distill::CrossEntropy{}(step.student.logits, step.labels, step.gradient.logits);
 }
 
-// The geometry of the batch in the hidden layer, which needs no equal widths.
+// The geometry of the batch in the hidden layer; widths may differ.
 template <class L>
 Loss of_hidden_units(const L& loss) {
   return [=](const Step& step) {
@@ -31,7 +31,7 @@ Loss of_hidden_units(const L& loss) {
   };
 }
 
-// The student's hidden units behind a layer that is trained along.
+// The student's hidden units after a layer that is trained too.
 template <class L>
 double projected_units(const L& loss, const Step& step) {
   const auto& [weights, bias] = step.own.front();
@@ -45,7 +45,7 @@ Loss of_projected_units(const L& loss) {
   return [=](const Step& step) { return of_labels(step) + projected_units(loss, step); };
 }
 
-// Of a layer, and a variance for each of its outputs, which is trained along.
+// A layer, and a trained variance for each of its outputs.
 std::vector<Layer> make_projection_and_variances(const Network& student, const Network& teacher, Random& random) {
   std::vector<Layer> own = make_projection(student, teacher, random);
   own.push_back({Matrix{}, RowVector::Zero(own.front().bias.size())});
@@ -79,7 +79,7 @@ Loss of_channels(const distill::NeuronSelectivity& loss, int channels) {
 
 std::vector<Variant> hidden_variants(const Settings& settings) {
   return {
-      // Weights as published, where there are such.
+      // Weights as published, if any.
       {"features", "labels + features", of_projected_units(distill::FeatureMatching{.weight = settings.hint_weight}),
        make_projection},
       {"vid", "labels + VID", of_projected_information(distill::VariationalInformation{}),

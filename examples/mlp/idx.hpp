@@ -17,9 +17,9 @@ struct IdxArray {
 
 inline constexpr std::uint64_t largest_idx = std::uint64_t{1} << 30;  // 22 times the images of MNIST
 
-// Reads an array of that many dimensions, plain or packed by gzip. Memory grows with the values that have really come,
-// whatever the file claims, and reading ends where it claims to end. Throws std::runtime_error with one line, which
-// names the file if it is given as a path.
+// Reads an array of that many dimensions, plain or packed by gzip. Memory grows with the values actually read, whatever
+// the file claims, and reading stops at its claimed end. Throws std::runtime_error with one line, which names the file
+// if it is given as a path.
 IdxArray read_idx(std::istream& file, std::size_t dimensions);
 IdxArray read_idx(const std::filesystem::path& path, std::size_t dimensions);
 

@@ -20,7 +20,7 @@ constexpr std::uint32_t choice_seed = 1998;
 constexpr std::uint32_t smallest_side = patch_grid;  // smaller images would be mostly filling
 constexpr std::uint32_t largest_side = 256;
 constexpr float white = 255;
-constexpr int test_images = 2000;  // they are looked at after each epoch
+constexpr int test_images = 2000;  // they are evaluated after each epoch
 
 fs::path find(const fs::path& folder, const std::string& part, const std::string& format) {
   for (const char* separator : {"-", "."}) {

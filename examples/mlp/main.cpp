@@ -35,7 +35,7 @@ struct Options {
   fs::path load;
 };
 
-// Refuses what is outside of a range; NaN is outside of every range.
+// Rejects what is outside a range; NaN is outside every range.
 CLI::Validator between(double low, double high, const std::string& range) {
   const auto check = [=](const std::string& text) {
     char* end = nullptr;
@@ -144,7 +144,7 @@ void refuse_contradictions(const CLI::App& app) {
   }
 }
 
-// Loads the data and settles what depends on it.
+// Loads the data and sets what depends on it.
 mlp::Dataset load_data(mlp::Settings& settings) {
   mlp::Dataset data =
       settings.data.empty() ? mlp::load_digits() : mlp::load_idx_folder(settings.data, settings.train_images);
@@ -201,7 +201,7 @@ void write_results(const mlp::Outcome& outcome, const Options& options) {
 }
 
 void run(Options options) {
-  // What would fail after the training is tried before it.
+  // Whatever could fail after training is tried before it.
   const mlp::Dataset data = load_data(options.settings);
   std::optional<mlp::Network> teacher;
   if (!options.load.empty()) teacher = mlp::load_network(options.load, data.patch_pixels(), data.classes);

@@ -28,7 +28,8 @@ Network make_network(const Shape& shape, Random& random) {
 
 namespace {
 
-// The same numbers in rows of another width: a patch a row where a layer maps patches, a sample a row elsewhere.
+// The same numbers in rows of another width: one patch per row where a layer maps patches, one sample per row
+// elsewhere.
 Eigen::Map<const Matrix> in_rows_of(Eigen::Index width, const Matrix& values) {
   return {values.data(), values.size() / width, width};
 }
@@ -36,7 +37,7 @@ Eigen::Map<const Matrix> in_rows_of(Eigen::Index width, const Matrix& values) {
 Matrix outputs_of(const Layer& layer, const Matrix& inputs) {
   Matrix outputs = in_rows_of(layer.weights.rows(), inputs) * layer.weights;
   outputs.rowwise() += layer.bias;
-  outputs.resize(inputs.rows(), outputs.size() / inputs.rows());  // a sample a row again; the numbers stay
+  outputs.resize(inputs.rows(), outputs.size() / inputs.rows());  // one sample per row again; the numbers stay
   return outputs;
 }
 
@@ -53,7 +54,7 @@ Matrix relu(const Matrix& values) {
   return values.cwiseMax(0);
 }
 
-// The ReLU lets through what was positive.
+// The ReLU passes what was positive.
 Matrix relu_gradient(const Matrix& outputs, const Matrix& outputs_gradient) {
   return (outputs.array() > 0).select(outputs_gradient, 0);
 }
@@ -177,8 +178,8 @@ Network decode(std::string_view bytes, int expected_patch_pixels, int expected_c
     throw std::runtime_error("has format version " + std::to_string(found) + ", this program reads version " +
                              std::to_string(version));
   }
-  // The size that the shape asks for is compared with the file's before anything of that size is allocated. The limit
-  // on each number keeps the sum far from overflow.
+  // The size that the shape implies is compared with the file's before anything of that size is allocated. The limit on
+  // each number keeps the sum far from overflow.
   const std::uint64_t patch_pixels = words.next(), channels = words.next(), hidden = words.next(),
                       classes = words.next();
   for (const std::uint64_t size : {patch_pixels, channels, hidden, classes}) {

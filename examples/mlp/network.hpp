@@ -33,7 +33,7 @@ struct Shape {
 Layer make_layer(int inputs, int outputs, Random& random);
 Network make_network(const Shape& shape, Random& random);
 
-// What a network computes from its inputs, one sample a row. The same struct holds d loss / d each of them.
+// What a network computes from its inputs, one sample per row. The same struct holds d loss / d each of them.
 struct Activations {
   Matrix maps;      // [size, patches * channels] after the ReLU; in memory [sample][patch][channel]
   Matrix features;  // [size, hidden] after the ReLU

@@ -11,7 +11,7 @@ namespace mlp {
 
 namespace {
 
-// Gradients come as zeros, so what adds to them can be had by itself and as a term of a sum.
+// Gradients start as zeros, so a loss that adds to them works alone and as a term of a sum.
 template <class L>
 Loss of_labels(const L& loss) {
   return
@@ -95,7 +95,7 @@ Loss sampled() {
   };
 }
 
-// There is only one teacher, so half of what it says comes as log-probabilities: the loss is that of kl.
+// There is only one teacher, so half of it is given as log-probabilities: the loss equals kl.
 Loss two_teachers(double temperature) {
   return [loss = distill::KlDivergence{.temperature = temperature}](const Step& step) {
     const Matrix& logits = step.teacher.logits;
@@ -132,12 +132,12 @@ std::vector<Variant> other_variants(const Settings& settings) {
       {"binary-kl", "binary KL", of_teacher(distill::BinaryKl{.temperature = temperature})},
       {"top-k", "KL, 3 classes known", top_k(temperature)},
 
-      // No temperature at all.
+      // Without a temperature.
       {"sampled", "reverse KL, sampled", sampled()},
       {"logit-mse", "logits, squared", of_teacher(distill::LogitMse{})},
       {"logit-cosine", "logits, cosine", of_teacher(distill::LogitCosine{})},
 
-      // Beside cross entropy with the labels, with temperatures and weights as published.
+      // Plus cross entropy with the labels, with temperatures and weights as published.
       {"standardised-kd", "KD, standardised", of_teacher_and_labels(standardised)},
       {"dkd", "labels + decoupled KD",
        sum({of_labels(cross_entropy), of_teacher_and_labels(distill::DecoupledKd{.temperature = 4, .beta = 8})})},

@@ -13,9 +13,9 @@ struct TransferSet {
   Activations teacher;
 };
 
-// What a loss reads of one mini-batch, and where it leaves its gradient: both gradients come as zeros, so a loss writes
-// those of what it depends on. `own` are parameters that belong to the loss: a projection, say. `random` is the loss's own,
-// too: what it draws does not change the batches.
+// What a loss reads from one mini-batch, and where it writes its gradient: both gradients start as zeros, so a loss
+// writes only those of what it depends on. `own` are the loss's own parameters, such as a projection. `random` belongs
+// to the loss too: what it draws does not change the batches.
 struct Step {
   const Activations& student;
   const Activations& teacher;
@@ -29,8 +29,8 @@ struct Step {
 // Returns the value.
 using Loss = std::function<double(const Step& step)>;
 
-// An epoch is a pass over the samples, or where there are more than these, over the next so many of them. So large data
-// gets as many steps and looks at the progress as small data.
+// An epoch is a pass over the samples, or if there are more than this, over the next this many. So large data gets as
+// many steps and evaluations as small data.
 inline constexpr int largest_epoch = 1000;
 
 struct Schedule {
@@ -39,8 +39,8 @@ struct Schedule {
   double learning_rate;
 };
 
-// Trains by Adam on shuffled mini-batches, calling `after_epoch` after each epoch. The loss's own
-// parameters start from `own`, are trained along and then thrown away.
+// Trains by Adam on shuffled mini-batches, calling `after_epoch` after each epoch. The loss's own parameters start from
+// `own`, are trained too and then dropped.
 void train(Network& network, std::vector<Layer> own, Random& random_of_loss, const TransferSet& set, const Loss& loss,
            const Schedule& schedule, Random& random, const std::function<void(const Network&)>& after_epoch);
 

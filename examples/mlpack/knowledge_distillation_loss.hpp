@@ -6,7 +6,7 @@
 #include <distill/core/views.hpp>
 #include <distill/logits/knowledge_distillation.hpp>
 
-// A column of `target` holds the teacher's logits, and below them the label.
+// A column of `target` has the teacher's logits and, below them, the label.
 template <class MatType = arma::mat>
 class KnowledgeDistillationLoss {
  public:

@@ -1,5 +1,5 @@
-// mlpack's networks and optimisers, with a student whose output layer is distill's.
-// A step of Adam is as long as it says, whatever the batch: without this, ensmallen divides it by the batch from 3.10 on.
+// mlpack's networks and optimisers, with a student whose output layer is distill's. Adam's steps should not depend on
+// the batch size: without this, ensmallen from 3.10 on divides them by it.
 #define ENS_OLD_SEPARABLE_STEP_BEHAVIOR
 #include <mlpack/core.hpp>
 #include <mlpack/methods/ann.hpp>

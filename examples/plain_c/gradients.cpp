@@ -1,4 +1,4 @@
-// What trainers on plain pointers ask of a loss: rows with padding, gradients that are added, and a graph that knows
+// What trainers on plain pointers need from a loss: rows with padding, accumulated gradients, and a graph that knows
 // only its own operations. The program checks each and fails if one is wrong.
 #include <algorithm>
 #include <cmath>
@@ -28,7 +28,7 @@ bool nearly_equal(const std::vector<T>& a, const std::vector<T>& b, double toler
                     [=](T x, T y) { return std::abs(double(x) - double(y)) <= tolerance; });
 }
 
-// What takes the place of a trainer's own backward function:
+// Replaces a trainer's own backward function:
 // dlogits += d loss / d logits; returns the loss. Rows of Vp floats of which V are classes; N = B * T rows.
 extern "C" float kd_backward(float* dlogits, const float* logits, const float* teacher, const int* targets, int N,
                              int V, int Vp) {
@@ -69,8 +69,8 @@ bool padded_vocabulary() {
   return right;
 }
 
-// A trainer that adds: its gradients are zeroed once a step, and micro-batches are summed. The divisor is then that of
-// the whole step: Reduction::sum and a weight of one by it.
+// A trainer that adds: its gradients are zeroed once per step, and micro-batches are summed. The divisor is then that
+// of the whole step: Reduction::sum and a weight of one over it.
 bool added_gradients() {
   constexpr std::size_t N = 8, V = 10, micro_batch = 2;
   std::vector<float> logits = random_numbers<float>(N * V, 3);

@@ -1,4 +1,4 @@
-// A graph engine in a page: it knows four operations and their derivatives, and nothing of losses.
+// A one-page graph engine: it knows four operations and their derivatives, and nothing about losses.
 #pragma once
 
 #include <cmath>

@@ -1,4 +1,4 @@
-// A trainer as in plain C: loops over float buffers, gradients that are added to, and rows of logits with padding.
+// A trainer as in plain C: loops over float buffers, accumulated gradients, and rows of logits with padding.
 #include <algorithm>
 #include <cmath>
 #include <cstddef>

@@ -1,5 +1,5 @@
-// The smallest trainer that learns from a teacher: a linear model on float buffers, by gradient descent. docs/quick_start.md
-// walks through it. Prints what the student gets right with and without the teacher.
+// The smallest trainer that learns from a teacher: a linear model on float buffers, by gradient descent.
+// docs/quick_start.md walks through it. Prints the student's accuracy with and without the teacher.
 #include <cmath>
 #include <cstddef>
 #include <cstdio>
@@ -13,14 +13,14 @@ constexpr std::size_t inputs = 16, classes = 10;
 using Floats = std::vector<float>;
 
 struct Samples {
-  Floats x;  // a sample a row
+  Floats x;  // one sample per row
   std::vector<int> labels;
-  Floats teacher;  // its logits, a sample a row
+  Floats teacher;  // its logits, one sample per row
 
   std::size_t size() const { return labels.size(); }
 };
 
-// Noise around a centre for each class. The teacher knows the centres: it stands for your trained network.
+// Noise around a centre for each class. The teacher knows the centres: it represents your trained network.
 Samples draw(std::size_t count, const Floats& centres, std::mt19937& engine) {
   std::normal_distribution<float> noise(0, 1);
   Samples samples;
@@ -91,14 +91,14 @@ double percent_right(const Student& student, const Samples& samples) {
   return 100.0 * right / static_cast<double>(samples.size());
 }
 
-// What to look at in a trainer of one's own: `logits` and `dlogits` of one batch, after the call.
+// What to check in your own trainer: `logits` and `dlogits` of one batch, after the call.
 bool gradient_is_right(const distill::KnowledgeDistillation& loss, const Samples& samples, Floats logits) {
   const distill::MatrixView scores{logits.data(), samples.size(), classes};
   const distill::MatrixView teacher{samples.teacher.data(), samples.size(), classes};
   Floats dlogits(logits.size());
   loss(scores, teacher, samples.labels, distill::MatrixView{dlogits.data(), samples.size(), classes});
 
-  // A row of the gradient adds up to 0, as a constant added to a row of logits changes nothing.
+  // Each row of the gradient sums to 0, as a constant added to a row of logits changes nothing.
   float sum = 0;
   for (std::size_t k = 0; k < classes; ++k) sum += dlogits[k];
 
