@@ -12,7 +12,7 @@
 # | nlohmann_json | nlohmann_json::nlohmann_json  | tests, bench, examples   |
 include(FetchContent)
 
-# Fetches URL as NAME, unless FETCHCONTENT_SOURCE_DIR_<NAME> names a folder that holds it.
+# Fetches URL as NAME, unless FETCHCONTENT_SOURCE_DIR_<NAME> names a folder that has it.
 # Sets <NAME>_SOURCE_DIR. The archive is downloaded by hand so that a failure can say what helps.
 macro(_distill_fetch name url debian_package)
   string(TOUPPER ${name} _distill_upper)

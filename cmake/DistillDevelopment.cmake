@@ -1,4 +1,4 @@
-# What this project's own targets (tests, bench, examples) are built with. Consumers never see it.
+# How this project's own targets (tests, bench, examples) are built. Consumers never see it.
 if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
   set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
 endif()
@@ -20,7 +20,7 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   target_compile_options(distill_development INTERFACE -Wno-maybe-uninitialized -Wno-uninitialized -Wno-restrict)
 endif()
 
-# distill_skipped_test(NAME LABEL WHY): stands for a test that cannot be run here, and says why
+# distill_skipped_test(NAME LABEL WHY): a placeholder for a test that cannot run here, which says why
 function(distill_skipped_test name label why)
   add_test(NAME ${name} COMMAND ${CMAKE_COMMAND} -E echo "skipped: ${why}")
   set_tests_properties(${name} PROPERTIES LABELS ${label} SKIP_REGULAR_EXPRESSION "^skipped: ")

@@ -7,7 +7,7 @@ set(pkgconfig_dir ${CMAKE_INSTALL_DATADIR}/pkgconfig)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/distill DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
   FILES_MATCHING PATTERN *.hpp)
 
-# While the first number is 0, the second one changes with every incompatible change.
+# While the major version is 0, every incompatible change increases the minor version.
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/distillConfigVersion.cmake
   COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
 install(TARGETS distill EXPORT distillTargets INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})

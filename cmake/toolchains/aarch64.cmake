@@ -7,7 +7,7 @@ set(CMAKE_CROSSCOMPILING_EMULATOR qemu-aarch64;-L;/usr/aarch64-linux-gnu)
 # Dependencies are headers, the same on every architecture; Debian files the CMake package of these under the host's.
 set(xsimd_DIR /usr/lib/${CMAKE_HOST_SYSTEM_PROCESSOR}-linux-gnu/cmake/xsimd CACHE PATH "")
 
-# The trainers of the adapters are libraries, and those that are installed are of this machine.
+# The adapters' trainers are libraries, and the installed ones are for this machine.
 foreach(host Armadillo dlib Torch)
   set(CMAKE_DISABLE_FIND_PACKAGE_${host} ON)
 endforeach()
