@@ -18,9 +18,9 @@ struct Extent {
   std::size_t value = 0;
 
   constexpr Extent() = default;
-  template <class I, class = std::enable_if_t<std::is_integral_v<I>>>
-  constexpr Extent(I size) : value(static_cast<std::size_t>(size)) {
-    if constexpr (std::is_signed_v<I>) {
+  template <class Integer, class = std::enable_if_t<std::is_integral_v<Integer>>>
+  constexpr Extent(Integer size) : value(static_cast<std::size_t>(size)) {
+    if constexpr (std::is_signed_v<Integer>) {
       if (size < 0) detail::fail("view", "a size is ", size, ", expected at least 0");
     }
   }

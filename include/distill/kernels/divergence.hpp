@@ -190,10 +190,10 @@ struct SkewedReverseKlTerm {
     const L m = fma(own, c.q, share * c.p);
     const L m_minus_q = zero - share * c.q_minus_p;
     const L x = m_minus_q / c.q;
-    const auto near = absolute(x) < L(T(0.25));
+    const auto is_near = absolute(x) < L(T(0.25));
     const L excess = log_excess(x);
-    const L log_q_m = select(near, excess - x, zero - log(m / c.q));
-    return {select(near, c.q * excess, masked_product(c.q, log_q_m) + m_minus_q),
+    const L log_q_m = select(is_near, excess - x, zero - log(m / c.q));
+    return {select(is_near, c.q * excess, masked_product(c.q, log_q_m) + m_minus_q),
             masked_product(c.q, log_q_m + own * (m_minus_q / m))};
   }
 };
@@ -217,9 +217,9 @@ struct JensenShannonTerm {
     const L far_log_q_m = select(student_is_larger, log_larger, log_larger - c.log_ratio);
     const L x = m_minus_q / c.q;
     const L excess = log_excess(x);
-    const auto near = absolute(x) < L(T(0.25));
-    const L log_q_m = select(near, excess - x, far_log_q_m);
-    const L student_value = select(near, c.q * excess, masked_product(c.q, far_log_q_m) + m_minus_q);
+    const auto is_near = absolute(x) < L(T(0.25));
+    const L log_q_m = select(is_near, excess - x, far_log_q_m);
+    const L student_value = select(is_near, c.q * excess, masked_product(c.q, far_log_q_m) + m_minus_q);
     return {fma(b, kl_term(c.p, m_minus_p, m_minus_p / c.p, log_p_m), a * student_value),
             a * masked_product(c.q, log_q_m)};
   }
@@ -245,8 +245,8 @@ struct AlphaTerm {
     using T = typename L::Scalar;
     if (a == 0) return d;
     const L x = L(static_cast<T>(a)) * d;
-    const auto near = absolute(x) < L(T(near_ratio));
-    return select(near, exp_excess(x) + x, exp(x) - L(T(1))) * L(static_cast<T>(1 / a));
+    const auto is_near = absolute(x) < L(T(near_ratio));
+    return select(is_near, exp_excess(x) + x, exp(x) - L(T(1))) * L(static_cast<T>(1 / a));
   }
 
   template <class L>
@@ -259,10 +259,10 @@ struct AlphaTerm {
     const L w = by_student ? c.q : c.p;
     const L other_minus_w = by_student ? zero - c.q_minus_p : c.q_minus_p;
     const L x = by_student ? c.log_ratio : zero - c.log_ratio;
-    const L small = L(static_cast<T>(a)) * x;
-    const L near_excess = a == 0 ? zero : exp_excess(small) * L(static_cast<T>(1 / a));
-    const auto near = larger(absolute(small), absolute(x)) < L(T(near_ratio));
-    const L value = select(near, w * (near_excess - exp_excess(x)), masked_product(w, power(a, x)) - other_minus_w);
+    const L scaled = L(static_cast<T>(a)) * x;
+    const L near_excess = a == 0 ? zero : exp_excess(scaled) * L(static_cast<T>(1 / a));
+    const auto is_near = larger(absolute(scaled), absolute(x)) < L(T(near_ratio));
+    const L value = select(is_near, w * (near_excess - exp_excess(x)), masked_product(w, power(a, x)) - other_minus_w);
     return {value * L(static_cast<T>(1 / (a - 1))),
             finite_or_zero(zero - masked_product(c.q, power(alpha, c.log_ratio)))};
   }
@@ -299,16 +299,16 @@ ClassTerm<L> binary_kl(L a, L b) {
   L p, not_p, q, not_q;
   probabilities(a, p, not_p);
   probabilities(b, q, not_q);
-  const auto near = absolute(u) < L(T(0.2));
+  const auto is_near = absolute(u) < L(T(0.2));
   const L near_slope = zero - q * not_p * (exp_excess(u) + u);
   const L far_slope = select(zero < a + b, not_p - not_q, q - p);
-  const L slope = select(near, near_slope, far_slope);
+  const L slope = select(is_near, near_slope, far_slope);
   const L near_value =
       masked_product(p, log_excess(slope / p)) + masked_product(not_p, log_excess((zero - slope) / not_p));
   const L far_value =
       masked_product(p, softplus(zero - b) - softplus(zero - a)) + masked_product(not_p, softplus(b) - softplus(a));
   const auto is_number = u <= u;
-  return {select(is_number, select(near, near_value, far_value), u), select(is_number, slope, u)};
+  return {select(is_number, select(is_near, near_value, far_value), u), select(is_number, slope, u)};
 }
 
 }  // namespace kernels

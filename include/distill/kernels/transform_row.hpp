@@ -22,8 +22,8 @@ template <class L>
 L tanh(L x) {
   using T = typename L::Scalar;
   const L two_x = x + x;
-  const auto near = absolute(two_x) < L(T(0.5));
-  const L m = select(near, exp_excess(two_x) + two_x, exp(two_x) - L(T(1)));  // e^2x - 1
+  const auto is_near = absolute(two_x) < L(T(0.5));
+  const L m = select(is_near, exp_excess(two_x) + two_x, exp(two_x) - L(T(1)));  // e^2x - 1
   return select(two_x < L(T(80)), m / (m + L(T(2))), L(T(1)));
 }
 

@@ -148,12 +148,12 @@ struct RelationalDistance {
         const L slopes = g(i, j);
         const auto is_zero = distance <= zero;
         const L c = squared ? L(C(2)) * slopes : select(is_zero, zero, slopes / select(is_zero, L(C(1)), distance));
-        const L far = select(stored <= zero, zero, c), near = c - far;
-        kernels::store_up_to(zero - far, coefficients + i * n + j, n - j);
-        kernels::store_up_to(near, d + i * n + j, n - j);
+        const L far_c = select(stored <= zero, zero, c), near_c = c - far_c;
+        kernels::store_up_to(zero - far_c, coefficients + i * n + j, n - j);
+        kernels::store_up_to(near_c, d + i * n + j, n - j);
         const L squares = squared ? distance : distance * distance;
         const L along = c * L(C(0.5)) * (L(norms[i]) - kernels::load_up_to<L>(norms + j, n - j, 0) + squares);
-        return std::array<L, 3>{far, kernels::absolute(near), along};
+        return std::array<L, 3>{far_c, kernels::absolute(near_c), along};
       });
       d[i * n + i] = 0;
       coefficients[i * n + i] = static_cast<C>(sums[0]);
