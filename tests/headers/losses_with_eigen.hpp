@@ -1,4 +1,5 @@
 // Calls each loss that the umbrella leaves out because it needs Eigen, so that the C++17 compilers see its code, too.
+// Comes after tests/odr/every_loss.hpp.
 #pragma once
 
 #include <distill/attention/value_relation.hpp>
@@ -20,10 +21,10 @@ template <class S>
 bool losses_with_eigen_are_finite() {
   using namespace distill;
   S student[24], teacher[24], grad[24], weights[36], grad_weights[36];
-  for (int k = 0; k < 36; ++k) weights[k] = static_cast<S>(k % 5);
+  for (int k = 0; k < 36; ++k) weights[k] = scalar<S>(k % 5);
   for (int k = 0; k < 24; ++k) {
-    student[k] = static_cast<S>(k % 7);
-    teacher[k] = static_cast<S>(k % 11);
+    student[k] = scalar<S>(k % 7);
+    teacher[k] = scalar<S>(k % 11);
   }
   double sum = 0;
   const auto add = [&](const auto& loss, const auto& s, const auto& t, const auto& g) {

@@ -110,7 +110,7 @@ struct ValueRelation {
     const std::size_t tokens = student.positions();
     const auto terms = [&](std::size_t i) {
       std::size_t live = 0;
-      for (std::size_t t = 0; t < tokens; ++t) live += mask(i, t) ? 1 : 0;
+      for (std::size_t t = 0; t < tokens; ++t) live += mask(i, t) ? 1u : 0u;
       return static_cast<double>(live * relation_heads);
     };
     return kernels::reduce_sequences(

@@ -92,8 +92,8 @@ inline std::uint16_t float_to_bfloat16(float x) noexcept {
 }
 
 inline float half_to_float(std::uint16_t bits) noexcept {
-  const std::uint32_t sign = static_cast<std::uint32_t>(bits & 0x8000u) << 16;
-  const std::uint32_t magnitude = static_cast<std::uint32_t>(bits & 0x7FFFu) << 13;
+  const std::uint32_t sign = (bits & 0x8000u) << 16;
+  const std::uint32_t magnitude = (bits & 0x7FFFu) << 13;
   float value;
   if (magnitude >= 0x0F800000u) {  // infinity and NaN: the largest exponent stays the largest
     value = bit_cast<float>(magnitude | 0x7F800000u);
@@ -126,9 +126,9 @@ template <class Compute, class T>
 Compute load_scalar(const T* p) noexcept {
   constexpr Format format = format_of<T>;
   if constexpr (format == Format::float16) {
-    return half_to_float(bit_cast<std::uint16_t>(*p));
+    return static_cast<Compute>(half_to_float(bit_cast<std::uint16_t>(*p)));
   } else if constexpr (format == Format::brain16) {
-    return bfloat16_to_float(bit_cast<std::uint16_t>(*p));
+    return static_cast<Compute>(bfloat16_to_float(bit_cast<std::uint16_t>(*p)));
   } else {
     return static_cast<Compute>(*p);
   }

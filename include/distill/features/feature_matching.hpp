@@ -97,18 +97,10 @@ struct FeatureMatching {
                                   : kernels::difference_row<L>(f, s, t, n, factor, grad_row, grad.accumulate));
       });
     };
-    switch (distance) {
-      case FeatureDistance::squared:
-        return of_elements(kernels::SquaredDifference{}, 1);
-      case FeatureDistance::absolute:
-        return of_elements(kernels::AbsoluteDifference{}, 1);
-      case FeatureDistance::smooth_l1:
-        return of_elements(kernels::SmoothDifference{delta}, 1);
-      case FeatureDistance::huber:
-        return of_elements(kernels::SmoothDifference{delta}, delta);
-      case FeatureDistance::cosine:
-        break;
-    }
+    if (distance == FeatureDistance::squared) return of_elements(kernels::SquaredDifference{}, 1);
+    if (distance == FeatureDistance::absolute) return of_elements(kernels::AbsoluteDifference{}, 1);
+    if (distance == FeatureDistance::smooth_l1) return of_elements(kernels::SmoothDifference{delta}, 1);
+    if (distance == FeatureDistance::huber) return of_elements(kernels::SmoothDifference{delta}, delta);
     return reduce(1, [&](const auto* s, const auto* t, double factor, G* grad_row) {
       return kernels::cosine_row<L>(s, t, n, factor, grad_row, grad.accumulate);
     });

@@ -107,7 +107,7 @@ struct VariationalInformation {
   template <class P>
   void require_log_scale(const char* who, const MatrixView<const P>& log_scale, std::size_t channels) const {
     detail::require_channel_row(who, "log_scale", log_scale, channels);
-    constexpr double least = (std::numeric_limits<float>::min)();
+    constexpr auto least = static_cast<double>((std::numeric_limits<float>::min)());
     for (std::size_t c = 0; c < channels; ++c) {
       const double x = detail::load_scalar<double>(log_scale.data + c);
       if (!std::isfinite(x)) detail::fail(who, "log_scale[", c, "] is ", x, ", expected a finite number");

@@ -52,7 +52,8 @@ double partial_kl_row(const C* s, const C* t, std::size_t n, bool cross_entropy,
     mass += p_k;
   }
   for (std::size_t k = 0; grad && k < n; ++k) {
-    grad[k] = static_cast<C>(factor * (mass * std::exp(q.log_probability(k)) - probability(k)));
+    grad[k] =
+        static_cast<C>(static_cast<long double>(factor) * (mass * std::exp(q.log_probability(k)) - probability(k)));
   }
   return static_cast<double>(value);
 }
@@ -127,15 +128,16 @@ class AttentionMatrices {
     if (rule_.mean_of_heads) factor /= static_cast<double>(student_.channels);
     C* const g = grad_.data ? g_ : nullptr;
     const C *const s = s_, *const t = t_;
+    const auto is_none = [&](C x) { return static_cast<double>(x) <= rule_.floor; };
     if (rule_.softmax && (rule_.has_floor() || rule_.padding_in_softmax)) {
       loss = partial_kl_row(s, t, n, rule_.cross_entropy, factor, g, [&](std::size_t k) {
-        return !(t[k] <= rule_.floor) && (!rule_.padding_in_softmax || tokens_(sample_, k));
+        return !is_none(t[k]) && (!rule_.padding_in_softmax || tokens_(sample_, k));
       });
     } else {
       if (rule_.has_floor()) {
         for (std::size_t k = 0; k < n; ++k) {
-          s_[k] = s_[k] <= rule_.floor ? 0 : s_[k];
-          t_[k] = t_[k] <= rule_.floor ? 0 : t_[k];
+          s_[k] = is_none(s_[k]) ? 0 : s_[k];
+          t_[k] = is_none(t_[k]) ? 0 : t_[k];
         }
       }
       loss = distance(s, t, n, factor, g, false);
@@ -143,7 +145,7 @@ class AttentionMatrices {
     if (!g) return loss;
     if (!rule_.softmax && rule_.has_floor()) {  // padding has no gradient
       gather(student_, head, first, end, s_);
-      for (std::size_t k = 0; k < n; ++k) g_[k] = s[k] <= rule_.floor ? 0 : g_[k];
+      for (std::size_t k = 0; k < n; ++k) g_[k] = is_none(s[k]) ? 0 : g_[k];
     }
     scatter(head, first, end);
     return loss;

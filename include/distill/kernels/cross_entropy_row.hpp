@@ -22,9 +22,10 @@ double exact_cross_entropy_row(const Stored* x, std::size_t n, std::size_t label
                                Stored* grad, bool accumulate) {
   using T = typename L::Scalar;
   const ExactSoftmax<Stored> q(x, n, 1);
-  const long double share = static_cast<long double>(smoothing) / static_cast<long double>(n);
+  const auto smooth = static_cast<long double>(smoothing);
+  const long double share = smooth / static_cast<long double>(n);
   long double loss = 0;
-  if (smoothing < 1) loss -= (1 - smoothing) * q.log_probability(label);
+  if (smoothing < 1) loss -= (1 - smooth) * q.log_probability(label);
   if (smoothing > 0) {
     for (std::size_t i = 0; i < n; ++i) loss -= share * q.log_probability(i);
   }
@@ -34,8 +35,8 @@ double exact_cross_entropy_row(const Stored* x, std::size_t n, std::size_t label
     reserve_kept_rows(rows, n);
     for (std::size_t i = 0; i < n; ++i) {
       const long double log_q = q.log_probability(i);
-      const long double element = i == label ? std::expm1(log_q) + smoothing : std::exp(log_q);
-      rows[0].values[i] = static_cast<T>(scale * (element - share));
+      const long double element = i == label ? std::expm1(log_q) + smooth : std::exp(log_q);
+      rows[0].values[i] = static_cast<T>(static_cast<long double>(scale) * (element - share));
     }
     put_row<L>(rows[0].values, n, grad, accumulate);
   }

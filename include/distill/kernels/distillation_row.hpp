@@ -311,13 +311,15 @@ class DistillationRow {
       // every element is computed before any is written: grad may be the student's memory
       KeptRow<L> rows[1];
       reserve_kept_rows(rows, n_);
+      const auto soft = static_cast<long double>(factors.soft) / static_cast<long double>(temperature_);
+      const auto hard_factor = static_cast<long double>(factors.hard);
       for (std::size_t i = 0; i < n_; ++i) {
-        long double element = static_cast<long double>(factors.soft) / temperature_ * exact_difference(p, q, i);
+        long double element = soft * exact_difference(p, q, i);
         if constexpr (has_label) {
           const long double log_probability = hard.log_probability(i);
-          element += factors.hard * (i == label_ ? std::expm1(log_probability) : std::exp(log_probability));
+          element += hard_factor * (i == label_ ? std::expm1(log_probability) : std::exp(log_probability));
         }
-        rows[0].values[i] = static_cast<T>(element * scale);
+        rows[0].values[i] = static_cast<T>(element * static_cast<long double>(scale));
       }
       put_row<L>(rows[0].values, n_, grad, accumulate);
     }

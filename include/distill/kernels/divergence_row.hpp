@@ -212,9 +212,11 @@ class ExactDivergenceRow {
   /// Element i is read before it is written, so that grad may be the student's memory.
   void write(const GradientFactors& factors, Student* grad, bool accumulate) const {
     using T = typename L::Scalar;
+    const auto at_label = static_cast<long double>(factors.at_label);
+    const auto slope = static_cast<long double>(factors.slope), q_factor = static_cast<long double>(factors.q);
     for (std::size_t i = 0; i < n_; ++i) {
       const long double q = has_label && q_.is_empty() ? 0 : std::exp(q_.log_probability(i));
-      const long double element = i == label_ ? factors.at_label : factors.slope * slopes_[i] - factors.q * q;
+      const long double element = i == label_ ? at_label : slope * slopes_[i] - q_factor * q;
       put(Lanes<T, ScalarArch>(static_cast<T>(element)), grad + i, 1, accumulate);
     }
   }
@@ -222,7 +224,7 @@ class ExactDivergenceRow {
  private:
   template <class Stored>
   long double log_odds(const ExactSoftmax<Stored>& others, const Stored* x) const {
-    const long double own = detail::load_scalar<double>(x + label_);
+    const auto own = detail::load_scalar<long double>(x + label_);
     if (!others.is_empty()) return others.log_odds(own);
     return own > -infinity<long double> ? infinity<long double> : own - own;
   }
@@ -236,19 +238,20 @@ class ExactDivergenceRow {
       // a teacher that is certain of the label says nothing about the others
       if (p.is_empty()) return;
       if (q_.is_empty()) {
-        value_ += infinity<double>;
+        value_ += infinity<long double>;
         return;
       }
     }
+    const auto share = static_cast<long double>(weight);
     long double value = 0;
     for (std::size_t i = 0; i < n_; ++i) {
       if (i == label_) continue;
       const ClassTerm<X> result =
           term_(class_pair(p.log_probability(i), q_.log_probability(i), exact_log_ratio(p, q_, i)));
       value += result.value.value;
-      slopes_[i] += weight * result.slope.value;
+      slopes_[i] += share * result.slope.value;
     }
-    value_ += weight * (value < 0 ? 0 : value);
+    value_ += share * (value < 0 ? 0 : value);
   }
 
   Term term_;

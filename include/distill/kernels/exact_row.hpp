@@ -23,7 +23,7 @@ template <class Stored>
 class ExactSoftmax {
  public:
   ExactSoftmax(const Stored* x, std::size_t n, double temperature, std::size_t skip = none)
-      : x_(x), n_(n), temperature_(temperature), skip_(skip) {
+      : x_(x), n_(n), temperature_(static_cast<long double>(temperature)), skip_(skip) {
     maximum_ = masked;
     for (std::size_t i = 0; i < n; ++i) {
       const long double value = at(i);
@@ -43,7 +43,7 @@ class ExactSoftmax {
     log_sum_ = others < 1 ? std::log1p(others) : log_n + excess_;
   }
 
-  long double at(std::size_t i) const { return i == skip_ ? masked : detail::load_scalar<double>(x_ + i); }
+  long double at(std::size_t i) const { return i == skip_ ? masked : detail::load_scalar<long double>(x_ + i); }
   /// Whether all classes are masked: then there are no probabilities.
   bool is_empty() const { return maximum_ == masked; }
   /// (x_i - max) / temperature; NaN where the row has NaN or +infinity, or nothing but -infinity

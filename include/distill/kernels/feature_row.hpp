@@ -160,7 +160,7 @@ double unit_difference_row(const F& f, Outer outer, const S* s, const T* t, std:
                            bool accumulate) {
   const auto run = [&](auto norms, auto lanes) {
     const UnitDifference<decltype(lanes), F, S, T> difference(f, outer, s, t, n, norms);
-    if (grad) difference.put_gradient(factor, grad, accumulate);
+    if (grad) difference.put_gradient(static_cast<total_t<decltype(lanes)>>(factor), grad, accumulate);
     return static_cast<double>(difference.value());
   };
   const auto norms = squared_norms<L>(s, t, n);

@@ -37,7 +37,7 @@ const double* inverse_lengths(const Batch<C>& batch, const MatrixView<T>& matrix
     const auto squares = [&](auto sum) {
       const T* const row = matrix.row(batch.index[k]);
       for (std::size_t j = 0; j < matrix.cols; ++j) {
-        const decltype(sum) x = detail::load_scalar<double>(row + j);
+        const auto x = detail::load_scalar<decltype(sum)>(row + j);
         sum += x * x;
       }
       return sum;

@@ -50,20 +50,18 @@ double pair_maps(const Terms& terms, const FeatureMapView<S>& student, const Fea
   const auto channel_stride = [](const auto& maps) { return maps.channel_stride; };
   const auto position_stride = [](const auto& maps) { return maps.position_stride; };
   total_t<Wide<L>> total = 0;
-  switch (neighbours_of(s, t, grad)) {
-    case Neighbours::positions:
-      total = pair_rows<L>([&](std::size_t c) { return terms.of_channel(c); },
-                           rows_from(0, s.channels, s.positions(), channel_stride), factor);
-      break;
-    case Neighbours::channels:
-      total = pair_rows<L>([&](std::size_t) { return terms.of_channels(); },
-                           rows_from(0, s.positions(), s.channels, position_stride), factor);
-      break;
-    case Neighbours::neither:
-      for (std::size_t c = 0; c < s.channels; ++c) {
-        total += pair_rows<Lanes<typename L::Scalar, ScalarArch>>(
-            [&](std::size_t) { return terms.of_channel(c); }, rows_from(c, s.positions(), 1, position_stride), factor);
-      }
+  const Neighbours neighbours = neighbours_of(s, t, grad);
+  if (neighbours == Neighbours::positions) {
+    total = pair_rows<L>([&](std::size_t c) { return terms.of_channel(c); },
+                         rows_from(0, s.channels, s.positions(), channel_stride), factor);
+  } else if (neighbours == Neighbours::channels) {
+    total = pair_rows<L>([&](std::size_t) { return terms.of_channels(); },
+                         rows_from(0, s.positions(), s.channels, position_stride), factor);
+  } else {
+    for (std::size_t c = 0; c < s.channels; ++c) {
+      total += pair_rows<Lanes<typename L::Scalar, ScalarArch>>(
+          [&](std::size_t) { return terms.of_channel(c); }, rows_from(c, s.positions(), 1, position_stride), factor);
+    }
   }
   return std::isfinite(total) ? static_cast<double>(total) : std::numeric_limits<double>::quiet_NaN();
 }

@@ -27,14 +27,14 @@ using Wide = Lanes<std::conditional_t<std::is_same_v<typename L::Scalar, float>,
 
 /// The smallest sum of squares that underflow has not changed.
 template <class L>
-inline constexpr total_t<L> least_safe_sum = (std::numeric_limits<typename L::Scalar>::min)() *
+inline constexpr total_t<L> least_safe_sum = static_cast<total_t<L>>((std::numeric_limits<typename L::Scalar>::min)()) *
                                              static_cast<total_t<L>>(1e13);
 
 /// Whether a sum of squares (or of such terms) neither overflowed nor underflowed.
 template <class L>
 bool is_safe_sum(total_t<L> sum) {
   using T = typename L::Scalar;
-  return sum >= least_safe_sum<L> && sum <= (std::numeric_limits<T>::max)();
+  return sum >= least_safe_sum<L> && sum <= static_cast<total_t<L>>((std::numeric_limits<T>::max)());
 }
 
 /// A number of a row that is not finite makes the row's loss and gradient NaN.
@@ -108,7 +108,7 @@ total_t<Wide<L>> pair_rows(const Terms& terms, const PairRows<S, T>& pairs, doub
       using Both = std::integral_constant<PairPass, PairPass::values_and_gradient>;
       const double quick = in_one_pass ? look(Both{}, L{}) : look(Values{}, L{});
       if (is_safe_sum<L>(quick) || (quick == 0 && look(SlopeSizes{}, L{}) == 0)) {
-        total += quick;
+        total += static_cast<total_t<Wide<L>>>(quick);
         if (pairs.grad && !in_one_pass) look(Gradient{}, L{});
       } else {
         total += look(Values{}, Wide<L>{});

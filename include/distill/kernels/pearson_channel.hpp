@@ -45,7 +45,7 @@ class CentredChannel {
     Total origin = 0;
     bool is_first = true;
     weights.for_each([&](std::size_t i, double) {
-      if (is_first) origin = detail::load_scalar<T>(rows.row(i));
+      if (is_first) origin = detail::load_scalar<Total>(rows.row(i));
       is_first = false;
     });
     set_mean(origin);

@@ -113,7 +113,7 @@ class RelationHeads {
       exact_log_relation(s, n_, d, i, log_q);
       exact_log_relation(t, n_, teacher_width_, i, log_p);
       for (std::size_t j = 0; j < n_; ++j) {
-        const X p = std::exp(log_p[j]), slope = factor * (std::exp(log_q[j]) - p);
+        const X p = std::exp(log_p[j]), slope = static_cast<X>(factor) * (std::exp(log_q[j]) - p);
         if (!(p == 0)) loss += p * (log_p[j] - log_q[j]);
         for (std::size_t c = 0; c < d; ++c) {
           grad[i * d + c] += slope * s[j * d + c];

@@ -112,7 +112,7 @@ double reduce_groups(RowSizes sizes, const GradientTarget<View>& grad, const Row
     for (std::size_t i = 0; i < sizes.rows; ++i) total_weight += row_weight(i);
   } else {
     std::size_t live = 0;
-    for (std::size_t i = 0; i < sizes.rows; ++i) live += is_ignored(i) ? 0 : 1;
+    for (std::size_t i = 0; i < sizes.rows; ++i) live += is_ignored(i) ? 0u : 1u;
     total_weight = static_cast<double>(live);
     are_all_one = live == sizes.rows;
   }

@@ -97,11 +97,8 @@ class ShortRows {
     const Doubles log_sums_ratio = log(teacher.sum / student.sum);
     Doubles kl = ln_2 * (weighted_sum / teacher.sum) - log_sums_ratio;
     Doubles sums_of_all = kl;  // not finite where any of the sums is not
-    Label label;
-    if constexpr (has_label) {
-      label = find_label(rows.label, largest_student);
-      sums_of_all = sums_of_all + label.loss;
-    }
+    const Label label = find_label(rows.label, largest_student);
+    if constexpr (has_label) sums_of_all = sums_of_all + label.loss;
     kl = larger(kl, 0.0);
     if (rows.grad[0] || sums_nonnegative_terms) {
       const Doubles sum = find_gradient(rows, factors, student, teacher, label, log_sums_ratio);
@@ -136,7 +133,7 @@ class ShortRows {
  private:
   static L column(const T* columns, std::size_t j) { return load<L>(columns + j * width); }
 
-  /// The sums of the rows' classes at T = 1, without the labelled one.
+  /// The sums of the rows' classes at T = 1, without the labelled one; 0 without labels.
   struct Label {
     Doubles loss, probability_m1, total;
   };
@@ -211,6 +208,7 @@ class ShortRows {
 
   /// As HardLabel.
   Label find_label(const std::size_t (&label)[width], L largest) const {
+    if constexpr (!has_label) return {0.0, 0.0, 0.0};
     const LaneStream<L> stream(1, largest);
     for (std::size_t j = 0; j < n_; ++j) {
       const L power = temperature_ == 1 ? column(student_power_, j) : exp2(stream.exponent(column(student_, j)));

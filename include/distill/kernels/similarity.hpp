@@ -43,7 +43,7 @@ SimilarityRow similarity_row_of(total_t<L> s_squares, total_t<L> t_squares, C* s
   const SimilarityRow result{static_cast<double>(sum), static_cast<double>(std::sqrt(s_squares))};
   if (!wants_gradient) return result;
   const L along(static_cast<N>(sum_row<L>(n, [&](std::size_t j) { return weight(j) * difference(j) * a * at(s, j); })));
-  const L scale(static_cast<N>(2 * factor * inverse));
+  const L scale(static_cast<N>(2 * static_cast<total_t<L>>(factor) * inverse));
   for (std::size_t j = 0; j < n; j += L::width) {
     store_up_to(scale * weight(j) * (difference(j) - a * at(s, j) * along), s + j, n - j);
   }

@@ -86,8 +86,8 @@ struct RelationalAngle {
       for (std::size_t k = 0; wants_gradient && k < n; ++k) row[k] = 0;
       double loss = 0;
       for (std::size_t j = 0; j < n; ++j) {
-        const Corner own(s, i, j);
-        const Corner other(t, i, j);
+        const auto own = s.corner(i, j);
+        const auto other = t.corner(i, j);
         const double pair = batch.weights[j], both = 2 * factor * batch.weights[i] * pair;
         double corner_loss = 0, along = 0, sum = 0;
         const auto add = [&](std::size_t k, double cosine, double other_cosine) {
@@ -140,6 +140,8 @@ struct RelationalAngle {
     const kernels::BatchRows<T>& rows;
     const double *products, *inverse;
     const double* near_pairs;  // [j]
+
+    auto corner(std::size_t i, std::size_t j) const { return Corner<T>(*this, i, j); }
   };
   template <class T>
   static Triangles<T> triangles(const kernels::Batch<double>& batch, const kernels::BatchRows<T>& rows,
