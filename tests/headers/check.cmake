@@ -1,20 +1,23 @@
-# Compiles (COMPILER FLAGS) the headers below INCLUDE in one of two ways, and names those that fail.
+# Compiles (COMPILER FLAGS) the headers below INCLUDE in one of these ways, and names those that fail.
 #
 #   WHAT=alone     each header (that contains NAMING) as the first thing that its translation unit sees, and a second time
-#   WHAT=together  all of them behind the macros min and max, with a call of every loss
+#   WHAT=together  all of them after hostile macros, with a call of every loss for each of SCALARS
+#   WHAT=windows   the same after <windows.h>
+#   WHAT=code      a call of every loss, compiled to the end: some warnings come with the code
 #
 # FOREIGN are the flags that name other people's include directories; SCRATCH is a folder to write to.
 file(GLOB_RECURSE headers RELATIVE ${INCLUDE} ${INCLUDE}/*.hpp)
 list(FILTER headers EXCLUDE REGEX "^distill/adapters/")  # need their hosts: tests/adapters
 separate_arguments(FLAGS UNIX_COMMAND "${FLAGS}")
 separate_arguments(FOREIGN UNIX_COMMAND "${FOREIGN}")
-set(warnings -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror)
+separate_arguments(SCALARS)
+set(compile ${COMPILER} ${FLAGS} -Werror -I${INCLUDE} ${FOREIGN})
 
-# Sets `failed` to what the compiler says about SOURCE, or to nothing
+# compile(NAME SOURCE [FLAG...]): adds NAME to `failed` if the compiler does not take SOURCE
 function(compile name source)
   file(WRITE ${SCRATCH}/${name}.cpp "${source}")
   execute_process(
-    COMMAND ${COMPILER} ${FLAGS} ${warnings} -fsyntax-only "-I${INCLUDE}" ${FOREIGN} ${SCRATCH}/${name}.cpp
+    COMMAND ${compile} ${ARGN} ${SCRATCH}/${name}.cpp
     RESULT_VARIABLE result ERROR_VARIABLE message OUTPUT_QUIET)
   if(NOT result EQUAL 0)
     message(NOTICE "${message}")
@@ -29,25 +32,32 @@ if(WHAT STREQUAL "alone")
     if(NOT named)
       continue()
     endif()
-    compile(${header} "#include <${header}>\n#include <${header}>\n")
+    compile(${header} "#include <${header}>\n#include <${header}>\n" -fsyntax-only)
   endforeach()
 else()
-  # What is not ours need not cope with the macros, so it comes first.
-  set(source "")
-  foreach(foreign algorithm array atomic cmath complex functional limits memory numeric random sstream string thread
-      type_traits vector xsimd/xsimd.hpp Eigen/Dense)
-    string(APPEND source "#include <${foreign}>\n")
-  endforeach()
-  string(APPEND source
-    "#define min(a, b) (((a) < (b)) ? (a) : (b))\n#define max(a, b) (((a) > (b)) ? (a) : (b))\n")
+  set(includes)
   foreach(header ${headers})
-    string(APPEND source "#include <${header}>\n")
+    string(APPEND includes "#include <${header}>\n")
   endforeach()
-  string(APPEND source "#include \"${CALLS}\"\n"
-    "#include \"${CMAKE_CURRENT_LIST_DIR}/losses_with_eigen.hpp\"\n"
-    "bool with_eigen() { return losses_with_eigen_are_finite<float>() && losses_with_eigen_are_finite<double>(); }\n"
-    "int main() { return with_eigen() && every_loss_is_right<float>() && every_loss_is_right<double>() ? 0 : 1; }\n")
-  compile(together "${source}")
+  string(APPEND includes "#include \"${CALLS}\"\n#include \"${CMAKE_CURRENT_LIST_DIR}/losses_with_eigen.hpp\"\n")
+  set(main "int main() { return true")
+  foreach(scalar ${SCALARS})
+    string(APPEND main " && losses_with_eigen_are_finite<${scalar}>() && every_loss_is_right<${scalar}>()")
+  endforeach()
+  string(APPEND main " ? 0 : 1; }\n")
+  if(WHAT STREQUAL "code")
+    compile(code "${includes}${main}" -S -o ${SCRATCH}/code.s)
+  elseif(WHAT STREQUAL "windows")
+    compile(windows "#include <windows.h>\n${includes}${main}" -fsyntax-only)
+  else()
+    # What is not ours need not cope with the macros, so it comes first.
+    set(foreign)
+    foreach(header algorithm array atomic cmath complex functional limits memory numeric random sstream string thread
+        type_traits vector xsimd/xsimd.hpp Eigen/Dense)
+      string(APPEND foreign "#include <${header}>\n")
+    endforeach()
+    compile(together "${foreign}#include \"${CMAKE_CURRENT_LIST_DIR}/hostile_macros.hpp\"\n${includes}${main}" -fsyntax-only)
+  endif()
 endif()
 if(failed)
   list(JOIN failed " " failed)
