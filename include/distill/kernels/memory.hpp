@@ -62,7 +62,8 @@ void store_two_bytes(L x, void* p) {
 #if defined(__AVX512BW__)
   if constexpr (L::width == 16) {
     if constexpr (format == Format::float16) {
-      _mm256_storeu_si256(static_cast<__m256i*>(p), _mm512_cvtps_ph(x.value, _MM_FROUND_TO_NEAREST_INT));
+      constexpr __mmask16 all = 0xFFFF;  // gcc warns of the -1 in the macro that needs none
+      _mm256_storeu_si256(static_cast<__m256i*>(p), _mm512_maskz_cvtps_ph(all, x.value, _MM_FROUND_TO_NEAREST_INT));
     } else {
       const __m512i bits = _mm512_castps_si512(x.value);
       const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
