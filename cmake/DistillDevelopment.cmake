@@ -2,6 +2,8 @@
 if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
   set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
 endif()
+# With C++20, CMake 3.28 and later would run the preprocessor over every source once more.
+set(CMAKE_CXX_SCAN_FOR_MODULES OFF)
 find_package(Threads REQUIRED)
 distill_require(Eigen3)
 include(DistillArmadillo)
