@@ -3,8 +3,8 @@
 #include <exception>
 #include <filesystem>
 #include <fstream>
+#include <gnuplot.hpp>
 #include <iostream>
-#include <mlp/gnuplot.hpp>
 #include <stdexcept>
 #include <utility>
 

@@ -2,10 +2,10 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <gnuplot.hpp>
 #include <iomanip>
 #include <limits>
 #include <map>
-#include <mlp/gnuplot.hpp>
 #include <sstream>
 
 #include "report.hpp"
