@@ -36,8 +36,11 @@ class Matrix {
   static constexpr double guard = 77;
 
   Matrix(std::size_t rows, std::size_t cols, std::size_t stride = 0, std::size_t offset = 0)
-      : rows_(rows), cols_(cols), stride_(stride == 0 ? cols : stride), offset_(offset) {
-    memory_.assign(offset_ + rows_ * stride_ + 8, stored<T>(guard));
+      : rows_(rows),
+        cols_(cols),
+        stride_(stride == 0 ? cols : stride),
+        offset_(offset),
+        memory_(offset_ + rows_ * stride_ + 8, stored<T>(guard)) {
     for (std::size_t i = 0; i < rows_; ++i) {
       for (std::size_t j = 0; j < cols_; ++j) at(i, j) = T{};
     }
