@@ -1,0 +1,22 @@
+# Complains of the kernels that the object files listed in OBJECTS define: what a test calls and instances.hpp lacks.
+cmake_minimum_required(VERSION 3.14)
+file(STRINGS ${OBJECTS} objects)
+set(wrong)
+foreach(object ${objects})
+  # a kernel is a function of lanes; softmax() hands its own on in a lambda
+  execute_process(COMMAND ${NM} -C --defined-only ${object} COMMAND grep -E " distill::v[^(]*::kernels::[a-z_0-9]+<.*Lanes<"
+    OUTPUT_VARIABLE kernels ERROR_VARIABLE errors)
+  if(errors)
+    message(FATAL_ERROR "${errors}")
+  endif()
+  string(REPLACE ";" "," kernels "${kernels}")
+  string(REPLACE "\n" ";" kernels "${kernels}")
+  foreach(kernel ${kernels})
+    string(SUBSTRING "${kernel}" 0 300 kernel)
+    get_filename_component(name ${object} NAME)
+    set(wrong "${wrong}\n  ${name}: ${kernel}")
+  endforeach()
+endforeach()
+if(wrong)
+  message(FATAL_ERROR "Kernels that are tested without optimisation, as tests/instances/instances.hpp lacks them:${wrong}")
+endif()

@@ -1,0 +1,3 @@
+#include "instances/instances.hpp"
+
+DISTILL_KNOWLEDGE_DISTILLATION()
