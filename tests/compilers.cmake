@@ -1,4 +1,4 @@
-# For tests that call compilers themselves: `compilers`, that of this build and those of the matrix, each once whatever it
+# For tests that call compilers themselves: `compilers`, that of this build and DISTILL_TEST_COMPILERS, each once whatever it
 # is called; `foreign`, the flags that name other people's include directories.
 
 # include_flags(RESULT TARGETS...): the flags that name the include directories of TARGETS
@@ -16,9 +16,11 @@ function(include_flags result)
 endfunction()
 include_flags(foreign distill::xsimd Eigen3::Eigen)
 
+set(DISTILL_TEST_COMPILERS "" CACHE STRING
+  "Further compilers that tests of builds, headers and messages call, such as g++;clang++-14;clang++-19")
 set(compilers)
 set(seen)
-foreach(compiler ${CMAKE_CXX_COMPILER} g++ clang++-14 clang++-19)
+foreach(compiler ${CMAKE_CXX_COMPILER} ${DISTILL_TEST_COMPILERS})
   get_filename_component(name ${compiler} NAME)
   find_program(DISTILL_${name} ${compiler})
   mark_as_advanced(DISTILL_${name})
