@@ -86,6 +86,7 @@ struct AttentionTransfer {
     const std::size_t width = (std::min<std::size_t>)(student.width, teacher.width);
     const bool euclidean = distance == AttentionDistance::euclidean;
     const auto outer = euclidean ? kernels::Outer::root : kernels::Outer::sum;
+    const double largest = euclidean ? std::sqrt(2.0) : 2;
     return kernels::with_power(power, [&](const auto& power_of) {
       return kernels::reduce_maps(
           student, euclidean ? 1 : height * width, grad, options, reduction, weight, [&](std::size_t i, double factor) {
@@ -95,7 +96,9 @@ struct AttentionTransfer {
                                                                              height,
                                                                              width,
                                                                              grad.accumulate};
-            return kernels::attention_row<L>(power_of, kernels::SquaredDifference{}, outer, sample, factor);
+            // where the maps have no position in common, it is the largest but for rounding; NaN stays
+            return (std::min)(
+                kernels::attention_row<L>(power_of, kernels::SquaredDifference{}, outer, sample, factor), largest);
           });
     });
   }

@@ -31,7 +31,7 @@ enum class FeatureDistance {
 /// Shapes      student, teacher, grad: rows x cols, one sample (or token) per row: float, double, half or bfloat16; the
 ///             teacher's type may differ, grad has the student's. Computed in double if either is double, else in
 ///             float. A map of N x C x H x W is N rows of C*H*W
-/// Ranges      delta > 0 and finite, weight finite; the loss is >= 0 times weight
+/// Ranges      delta > 0 and finite, weight finite; the loss is >= 0 times weight, D of cosine from 0 to 2
 /// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
 ///             student's memory. The teacher is a constant
 /// Gradient    weight * w_i / divisor times: squared 2 d_j; absolute sign(d_j), 0 at 0; smooth_l1 d_j / delta, clipped

@@ -174,9 +174,13 @@ struct NeuronSelectivity {
   static double linear(const Sample<C>& sample, bool has_gradient) {
     const std::size_t n = sample.n;
     C* const difference = sample.gradient;
-    kernels::sum_of_rows<L>(sample.unit, sample.student, n, 1 / static_cast<C>(sample.student), difference, false);
-    kernels::sum_of_rows<L>(sample.unit_row(sample.student), sample.teacher, n, -1 / static_cast<C>(sample.teacher),
-                            difference, true);
+    const L student_share(1 / static_cast<C>(sample.student)), teacher_share(1 / static_cast<C>(sample.teacher));
+    for (std::size_t p = 0; p < n; p += L::width) {
+      const L d = kernels::difference_of_products(
+          kernels::sum_of_rows<L>(sample.unit, sample.student, n, p), student_share,
+          kernels::sum_of_rows<L>(sample.unit_row(sample.student), sample.teacher, n, p), teacher_share);
+      kernels::store_up_to(d, difference + p, n - p);
+    }
     const double loss = kernels::sum_row<L>(n, [&](std::size_t p) {
       const L d = kernels::load_up_to<L>(difference + p, n - p, 0);
       return d * d;

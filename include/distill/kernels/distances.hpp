@@ -16,22 +16,29 @@ namespace distill {
 inline namespace DISTILL_ABI {
 namespace kernels {
 
-/// |x - y|^2 from the rows: accurate where they are close, 0 where they are equal.
+/// |x_scale x - y_scale y|^2 from the rows: exact where they are near, 0 where they are equal.
 template <class T>
 double squared_distance(const T* x, double x_scale, const T* y, double y_scale, std::size_t n) {
   double sum = 0;
   for (std::size_t j = 0; j < n; ++j) {
-    const double d = x_scale * detail::load_scalar<double>(x + j) - y_scale * detail::load_scalar<double>(y + j);
+    const double d =
+        difference_of_products(x_scale, detail::load_scalar<double>(x + j), y_scale, detail::load_scalar<double>(y + j));
     sum += d * d;
   }
   return sum;
 }
 
-/// out += c (x - y)
+/// What |x - y|^2 of unit rows of n numbers may be by rounding: below it they have one direction.
+inline double rounding_of_unit_rows(std::size_t n) {
+  return 1e-31 * static_cast<double>(10 + n);
+}
+
+/// out += c (x_scale x - y_scale y)
 template <class C, class T>
 void add_difference(double c, const T* x, double x_scale, const T* y, double y_scale, std::size_t n, C* out) {
   for (std::size_t j = 0; j < n; ++j) {
-    const double d = x_scale * detail::load_scalar<double>(x + j) - y_scale * detail::load_scalar<double>(y + j);
+    const double d =
+        difference_of_products(x_scale, detail::load_scalar<double>(x + j), y_scale, detail::load_scalar<double>(y + j));
     out[j] = static_cast<C>(static_cast<double>(out[j]) + c * d);
   }
 }
@@ -50,8 +57,9 @@ void products_to_distances(const Batch<typename L::Scalar>& batch, const BatchRo
   }
   const auto from_rows = [&](std::size_t i, std::size_t j) {
     const auto scale = [&](std::size_t k) { return rows.inverse_lengths ? rows.inverse_lengths[k] : 1; };
-    return squared_distance(rows.matrix.row(batch.index[i]), scale(i), rows.matrix.row(batch.index[j]), scale(j),
-                            rows.matrix.cols);
+    const double d2 = squared_distance(rows.matrix.row(batch.index[i]), scale(i), rows.matrix.row(batch.index[j]),
+                                       scale(j), rows.matrix.cols);
+    return rows.inverse_lengths && d2 <= rounding_of_unit_rows(rows.matrix.cols) ? 0 : d2;
   };
   batch.for_each([&](std::size_t i) {
     C* const row = square + i * n;

@@ -56,6 +56,14 @@ struct ClassTerm {
   L slope;
 };
 
+/// A row's divergence within its range, which roundings may leave: from 0 to the term's largest_sum. NaN stays.
+template <class T, class Term>
+T bounded(T sum, const Term& term) {
+  const T largest = static_cast<T>(term.largest_sum());
+  return sum < 0 ? 0 : sum > largest ? largest : sum;
+}
+inline constexpr double no_largest_sum = std::numeric_limits<double>::infinity();
+
 /// a * b, but 0 where a is 0 whatever b is
 template <class L>
 L masked_product(L a, L b) {
@@ -128,6 +136,7 @@ L kl_term(L a, L b_minus_a, L relative, L log_ratio) {
 
 /// KL(p || q)
 struct ForwardKlTerm {
+  static double largest_sum() { return no_largest_sum; }
   template <class L>
   ClassTerm<L> operator()(const ClassPair<L>& c) const {
     const L zero(typename L::Scalar(0));
@@ -138,6 +147,7 @@ struct ForwardKlTerm {
 
 /// KL(q || p): slope q (log q - log p)
 struct ReverseKlTerm {
+  static double largest_sum() { return no_largest_sum; }
   template <class L>
   ClassTerm<L> operator()(const ClassPair<L>& c) const {
     const L zero(typename L::Scalar(0));
@@ -150,6 +160,7 @@ struct ReverseKlTerm {
 struct SymmetricKlTerm {
   double forward, reverse;
 
+  static double largest_sum() { return no_largest_sum; }
   template <class L>
   ClassTerm<L> operator()(const ClassPair<L>& c) const {
     using T = typename L::Scalar;
@@ -166,6 +177,7 @@ struct SymmetricKlTerm {
 struct SkewedKlTerm {
   double skew;
 
+  double largest_sum() const { return -std::log(skew); }
   template <class L>
   ClassTerm<L> operator()(const ClassPair<L>& c) const {
     using T = typename L::Scalar;
@@ -182,6 +194,7 @@ struct SkewedKlTerm {
 struct SkewedReverseKlTerm {
   double skew;
 
+  double largest_sum() const { return -std::log(skew); }
   template <class L>
   ClassTerm<L> operator()(const ClassPair<L>& c) const {
     using T = typename L::Scalar;
@@ -202,6 +215,10 @@ struct SkewedReverseKlTerm {
 struct JensenShannonTerm {
   double beta;
 
+  /// The entropy of (beta, 1 - beta), where p and q have no class in common.
+  double largest_sum() const {
+    return beta == 0 || beta == 1 ? 0 : -(beta * std::log(beta) + (1 - beta) * std::log(1 - beta));
+  }
   template <class L>
   ClassTerm<L> operator()(const ClassPair<L>& c) const {
     using T = typename L::Scalar;
@@ -227,6 +244,7 @@ struct JensenShannonTerm {
 
 /// sum |p - q| / 2; where they are equal the slope is 0
 struct TotalVariationTerm {
+  static double largest_sum() { return 1; }
   template <class L>
   ClassTerm<L> operator()(const ClassPair<L>& c) const {
     using T = typename L::Scalar;
@@ -239,6 +257,7 @@ struct TotalVariationTerm {
 struct AlphaTerm {
   double alpha;
 
+  double largest_sum() const { return 0 < alpha && alpha < 1 ? 1 / (alpha * (1 - alpha)) : no_largest_sum; }
   /// (e^(a d) - 1) / a, which is d for a = 0
   template <class L>
   static L power(double a, L d) {

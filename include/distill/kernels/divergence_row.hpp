@@ -163,7 +163,7 @@ class DivergenceRow {
       value += chunk_value.total();
       slope_sum += chunk_slope.total();
     }
-    value_ += weight * (value < 0 ? 0 : value);
+    value_ += weight * bounded(value, term_);
     slope_sum_ = slope_sum;  // of all teachers so far
     return std::isfinite(value) && std::isfinite(slope_sum);
   }
@@ -251,7 +251,7 @@ class ExactDivergenceRow {
       value += result.value.value;
       slopes_[i] += share * result.slope.value;
     }
-    value_ += share * (value < 0 ? 0 : value);
+    value_ += share * bounded(value, term_);
   }
 
   Term term_;

@@ -109,9 +109,7 @@ template <class L>
 
 /// x*c - offset in double, without the rounding error of x*c
 inline double exact_exponent(double x, double c, double offset) {
-  const double product = x * c;
-  if (!std::isfinite(product)) return product;
-  return (product - offset) + std::fma(x, c, -product);
+  return std::fma(x, c, -offset);
 }
 
 /// 2^fraction for |fraction| <= 0.51; the coefficients minimise the largest relative error.

@@ -120,9 +120,7 @@ struct Normaliser : TwoParts<L> {
 /// a(x) - b(y) with as few roundings as possible, and exactly 0 where the two are the same
 template <class L>
 L scaled_difference(L x, const Normaliser<L>& a, L y, const Normaliser<L>& b) {
-  const L x_high = x * a.high, y_high = y * b.high;
-  const L errors = fms(x, a.high, x_high) - fms(y, b.high, y_high);
-  return (x_high - y_high) + (errors + (x * a.low - y * b.low));
+  return difference_of_products(x, a.high, y, b.high) + difference_of_products(x, a.low, y, b.low);
 }
 
 /// The sum of exponentials of a row so far: sum * 2^offset = sum of 2^(x*c).

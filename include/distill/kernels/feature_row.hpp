@@ -1,6 +1,7 @@
 // Rows of distances between features: sum_j f(s_j - t_j), for the rows as they are or at unit length.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 
@@ -141,11 +142,14 @@ class UnitDifference {
  private:
   static total_t<L> inverse_root(total_t<L> x) { return x > 0 ? 1 / std::sqrt(x) : 0; }
   template <class Stored>
-  L scaled(const Stored* x, std::size_t i, total_t<L> factor) const {
-    return load_up_to<L>(x + i, n_ - i, 0) * L(static_cast<typename L::Scalar>(factor));
+  L at(const Stored* x, std::size_t i) const {
+    return load_up_to<L>(x + i, n_ - i, 0);
   }
-  L student(std::size_t i) const { return scaled(s_, i, inverse_s_); }
-  L difference(std::size_t i) const { return student(i) - scaled(t_, i, inverse_t_); }
+  static L lanes(total_t<L> x) { return L(static_cast<typename L::Scalar>(x)); }
+  L student(std::size_t i) const { return at(s_, i) * lanes(inverse_s_); }
+  L difference(std::size_t i) const {
+    return difference_of_products(at(s_, i), lanes(inverse_s_), at(t_, i), lanes(inverse_t_));
+  }
 
   F f_;
   const S* s_;
@@ -190,7 +194,8 @@ double cosine_row(const S* s, const T* t, std::size_t n, double factor, S* grad,
     for (std::size_t j = 0; grad && !accumulate && j < n; ++j) detail::store_scalar(grad + j, 0.0);
     return 1;
   }
-  return unit_difference_row<L>(HalfSquaredDifference{}, Outer::sum, s, t, n, factor, grad, accumulate);
+  // of opposite rows it is 2 but for rounding; NaN stays
+  return (std::min)(unit_difference_row<L>(HalfSquaredDifference{}, Outer::sum, s, t, n, factor, grad, accumulate), 2.0);
 }
 
 }  // namespace kernels

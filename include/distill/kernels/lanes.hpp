@@ -90,14 +90,22 @@ struct Lanes<T, ScalarArch> {
   friend Mask operator<(Lanes a, Lanes b) { return a.value < b.value; }
 };
 
+/// a * b + c, rounded once where the machine can: else it would be up to the compiler how often.
 template <class T>
 Lanes<T, ScalarArch> fma(Lanes<T, ScalarArch> a, Lanes<T, ScalarArch> b, Lanes<T, ScalarArch> c) {
-  return a.value * b.value + c.value;
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+  if constexpr (!std::is_same_v<T, long double>) {
+    return std::fma(a.value, b.value, c.value);
+  } else
+#endif
+  {
+    return a.value * b.value + c.value;
+  }
 }
 /// a * b - c
 template <class T>
 Lanes<T, ScalarArch> fms(Lanes<T, ScalarArch> a, Lanes<T, ScalarArch> b, Lanes<T, ScalarArch> c) {
-  return a.value * b.value - c.value;
+  return fma(a, b, Lanes<T, ScalarArch>(-c.value));
 }
 /// The larger of the two; which one it is where either is NaN is not defined.
 template <class T>
@@ -362,6 +370,18 @@ template <class L>
 #endif
 
 }  // namespace shim
+
+/// a * b - c * d, and exactly 0 where the two products are the same. Written as it stands, a compiler may take one of
+/// them unrounded (-ffp-contract=fast, gcc's default), and the other's rounding error is left.
+template <class L>
+[[gnu::always_inline]] inline L difference_of_products(L a, L b, L c, L d) {
+  const L near = a * b;
+  return fms(a, b, near) - fms(c, d, near);
+}
+inline double difference_of_products(double a, double b, double c, double d) {
+  using One = Lanes<double, ScalarArch>;
+  return difference_of_products(One(a), One(b), One(c), One(d)).value;
+}
 
 template <class L>
 L absolute(L x) {

@@ -119,8 +119,8 @@ bool compute_pearson_channel(const ChannelRows<const S>& student, const ChannelR
   // d loss / du = scale * (d * scale - u / deviation * c), c = deviation * d(half the gap) / d deviation
   const Total degrees = static_cast<Total>(weights.total()) * static_cast<Total>(n) - 1;
   const auto share = [](const auto& x) { return x.deviation * x.scale; };
-  const Total c = (share(u) * share(u) - share(v) * share(v) + gap / degrees) / 2;
-  // without epsilon, a standardised student is equally far from a constant everywhere
+  const Total c = ((share(u) - share(v)) * (share(u) + share(v)) + gap / degrees) / 2;
+  // a student that is standardised without epsilon is as far from a constant wherever it is
   const bool is_flat = u.scale == 0 || (v.scale == 0 && epsilon == 0);
   const L along_u(static_cast<N>(is_flat ? 0 : c / share(u)));
   const L inner(static_cast<N>(u.scale));

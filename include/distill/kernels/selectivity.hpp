@@ -130,23 +130,18 @@ void put_unit_channel_gradient(const typename L::Scalar* unit, typename L::Scala
   average_pool_backward(SampleMaps<const T>{g, 1, height, width, n, 1}, grad, accumulate);
 }
 
-/// out_p = sum of `rows` rows of n, added up in groups: fewer roundings than one by one.
+/// Element p and the next ones of the sum of `rows` rows of n, added up in groups: fewer roundings than one by one.
 template <class L>
-void sum_of_rows(const typename L::Scalar* x, std::size_t rows, std::size_t n, typename L::Scalar scale,
-                 typename L::Scalar* out, bool accumulate) {
+L sum_of_rows(const typename L::Scalar* x, std::size_t rows, std::size_t n, std::size_t p) {
   using T = typename L::Scalar;
   constexpr std::size_t group = 32;
-  for (std::size_t p = 0; p < n; p += L::width) {
-    L total(T(0));
-    for (std::size_t begin = 0; begin < rows; begin += group) {
-      L sum(T(0));
-      for (std::size_t a = begin; a < rows && a < begin + group; ++a) {
-        sum = sum + load_up_to<L>(x + a * n + p, n - p, 0);
-      }
-      total = total + sum;
-    }
-    put(total * L(scale), out + p, n - p, accumulate);
+  L total(T(0));
+  for (std::size_t begin = 0; begin < rows; begin += group) {
+    L sum(T(0));
+    for (std::size_t a = begin; a < rows && a < begin + group; ++a) sum = sum + load_up_to<L>(x + a * n + p, n - p, 0);
+    total = total + sum;
   }
+  return total;
 }
 
 }  // namespace kernels

@@ -56,7 +56,7 @@ struct LaneStream {
   LaneStream(double temperature, L largest) : scale(log2_e / temperature) {
     scale.set_offset(0);
     const L rounder(static_cast<T>(no_fraction<T>));
-    const L exact = largest * L(scale.c), whole = (exact + rounder) - rounder;
+    const L exact = largest * L(scale.c), whole = fma(largest, L(scale.c), rounder) - rounder;
     const L limit(static_cast<T>(max_offset<L>)), nan(std::numeric_limits<T>::quiet_NaN());
     offset = select(absolute(exact) <= limit, whole - L(static_cast<T>(ExpStream<L>::lift)), nan);
     anchor = L(scale.anchor) - offset;

@@ -1,6 +1,7 @@
 // Squared distance between two Gram matrices with rows at unit length. Needs Eigen.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 
@@ -38,9 +39,10 @@ SimilarityRow similarity_row_of(total_t<L> s_squares, total_t<L> t_squares, C* s
   const auto inverse_root = [](auto squares) { return squares == 0 ? 0 : 1 / std::sqrt(squares); };
   const auto inverse = inverse_root(s_squares);
   const L a(static_cast<N>(inverse)), b(static_cast<N>(inverse_root(t_squares)));
-  const auto difference = [&](std::size_t j) { return a * at(s, j) - b * at(t, j); };
+  const auto difference = [&](std::size_t j) { return difference_of_products(a, at(s, j), b, at(t, j)); };
   const auto sum = sum_row<L>(n, [&](std::size_t j) { return weight(j) * difference(j) * difference(j); });
-  const SimilarityRow result{static_cast<double>(sum), static_cast<double>(std::sqrt(s_squares))};
+  // of opposite rows it is 4 but for rounding; NaN stays
+  const SimilarityRow result{(std::min)(static_cast<double>(sum), 4.0), static_cast<double>(std::sqrt(s_squares))};
   if (!wants_gradient) return result;
   const L along(static_cast<N>(sum_row<L>(n, [&](std::size_t j) { return weight(j) * difference(j) * a * at(s, j); })));
   const L scale(static_cast<N>(2 * static_cast<total_t<L>>(factor) * inverse));

@@ -229,7 +229,7 @@ double sparse_row(const Term& term, double linear, const Student* x, std::size_t
     slope_sum += result.slope.value;
     others_slope = c.q.value > 0 ? result.slope.value / c.q.value : 0;
   }
-  if (options.tail != Tail::truncate && value < 0) value = 0;
+  if (options.tail != Tail::truncate) value = bounded(value, term);
 
   if (grad) {
     const double factor = scale / options.temperature;

@@ -10,6 +10,7 @@
 #include <distill/core/options.hpp>
 #include <distill/core/version.hpp>
 #include <distill/kernels/correlation.hpp>
+#include <distill/kernels/lanes.hpp>
 #include <distill/kernels/soft_batch.hpp>
 #include <distill/kernels/teacher_rows.hpp>
 
@@ -76,7 +77,7 @@ struct Dist {
     using L = kernels::Lanes<detail::compute_t<S, T>, kernels::DefaultArch>;
     const double scale = kernels::soft_scale(*this);
     return kernels::reduce_soft_batch<L>(
-        *this, call, options, [&](std::size_t) { return 8 * call.student.cols; },
+        *this, call, options, [&](std::size_t) { return 7 * call.student.cols; },
         [&](const auto& batch, double factor, double* losses, auto* gradient, double* work) {
           double value = 0;
           if (beta != 0) value += between_rows(batch, beta * scale, factor, losses, gradient);
@@ -92,7 +93,7 @@ struct Dist {
     const double mean = 1 / static_cast<double>(n);
     kernels::for_each_row(batch.rows, n, batch.executor, [&](std::size_t i) {
       const auto *q = batch.q(i), *p = batch.p(i);
-      double uu = 0, vv = 0, uv = 0, gap = 0, q_mean = 0, p_mean = 0;
+      double uu = 0, vv = 0, gap = 0, q_mean = 0, p_mean = 0;
       for (std::size_t j = 0; j < n; ++j) {
         q_mean += static_cast<double>(q[j]);
         p_mean += static_cast<double>(p[j]);
@@ -104,20 +105,19 @@ struct Dist {
       for (std::size_t j = 0; j < n; ++j) {
         uu += u(j) * u(j);
         vv += v(j) * v(j);
-        uv += u(j) * v(j);
       }
       if (uu <= rounding * static_cast<double>(n) * q_mean * q_mean) uu = 0;
       if (vv <= rounding * static_cast<double>(n) * p_mean * p_mean) vv = 0;
       const double u_scale = 1 / std::sqrt(uu), v_scale = 1 / std::sqrt(vv);
       for (std::size_t j = 0; j < n; ++j) {
-        const double d = u(j) * u_scale - v(j) * v_scale;
+        const double d = kernels::difference_of_products(u(j), u_scale, v(j), v_scale);
         gap += d * d;
       }
-      const kernels::CorrelationDistance r(uu, vv, uv, gap, epsilon);
+      const kernels::CorrelationDistance r(uu, vv, gap, epsilon);
       losses[i] = scale * r.distance;
       const double own = factor * scale * batch.weights[i];
       for (std::size_t j = 0; gradient && j < n; ++j) {
-        gradient[i * n + j] += static_cast<C>(own * (r.along_u * u(j) + r.along_v * v(j)));
+        gradient[i * n + j] += static_cast<C>(own * r.gradient(u(j), v(j)));
       }
     });
     double sum = 0;
@@ -129,9 +129,9 @@ struct Dist {
   template <class Batch, class C>
   double between_classes(const Batch& batch, double scale, double factor, C* gradient, double* work) const {
     const std::size_t n = batch.cols;
-    for (std::size_t j = 0; j < 8 * n; ++j) work[j] = 0;
-    double *q_mean = work, *p_mean = work + n, *uu = work + 2 * n, *vv = work + 3 * n, *uv = work + 4 * n,
-           *gap = work + 5 * n, *along_u = work + 6 * n, *along_v = work + 7 * n;
+    for (std::size_t j = 0; j < 7 * n; ++j) work[j] = 0;
+    double *q_mean = work, *p_mean = work + n, *uu = work + 2 * n, *vv = work + 3 * n, *gap = work + 4 * n,
+           *u_scale = work + 5 * n, *v_scale = work + 6 * n;
     const auto each = [&](const auto& body) {
       for (std::size_t i = 0; i < batch.rows; ++i) {
         const auto *q = batch.q(i), *p = batch.p(i);
@@ -146,32 +146,32 @@ struct Dist {
       const double u = q - q_mean[j], v = p - p_mean[j], w = batch.weights[i];
       uu[j] += w * u * u;
       vv[j] += w * v * v;
-      uv[j] += w * u * v;
     });
     const double tiny = batch.total_weight * rounding;
     for (std::size_t j = 0; j < n; ++j) {
       if (uu[j] <= tiny * q_mean[j] * q_mean[j]) uu[j] = 0;
       if (vv[j] <= tiny * p_mean[j] * p_mean[j]) vv[j] = 0;
-      along_u[j] = 1 / std::sqrt(uu[j]);
-      along_v[j] = 1 / std::sqrt(vv[j]);
+      u_scale[j] = 1 / std::sqrt(uu[j]);
+      v_scale[j] = 1 / std::sqrt(vv[j]);
     }
     each([&](std::size_t i, std::size_t j, double q, double p) {
-      const double d = (q - q_mean[j]) * along_u[j] - (p - p_mean[j]) * along_v[j];
+      const double d = kernels::difference_of_products(q - q_mean[j], u_scale[j], p - p_mean[j], v_scale[j]);
       gap[j] += batch.weights[i] * d * d;
     });
+    double *const slope = u_scale, *const ratio = v_scale;  // of the gradient; the scales are not needed any more
     double sum = 0;
     for (std::size_t j = 0; j < n; ++j) {
-      const kernels::CorrelationDistance r(uu[j], vv[j], uv[j], gap[j], epsilon);
+      const kernels::CorrelationDistance r(uu[j], vv[j], gap[j], epsilon);
       sum += r.distance;
-      along_u[j] = r.along_u;
-      along_v[j] = r.along_v;
+      slope[j] = r.slope;
+      ratio[j] = r.ratio;
     }
     // for the loss times the batch's weight
     const double own = factor * scale * batch.total_weight / static_cast<double>(n);
     if (gradient) {
       each([&](std::size_t i, std::size_t j, double q, double p) {
         gradient[i * n + j] +=
-            static_cast<C>(own * batch.weights[i] * (along_u[j] * (q - q_mean[j]) + along_v[j] * (p - p_mean[j])));
+            static_cast<C>(own * batch.weights[i] * slope[j] * (ratio[j] * (q - q_mean[j]) - (p - p_mean[j])));
       });
     }
     return scale * sum / static_cast<double>(n);

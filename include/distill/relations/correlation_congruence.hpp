@@ -94,7 +94,7 @@ struct CorrelationCongruence {
   struct Similarity {
     double value, slope;
   };
-  /// K and its derivative at a product of rows
+  /// K and its derivative at a product of rows, but for scale()
   Similarity similarity(double product) const {
     if (kernel == CongruenceKernel::bilinear) return {product, 1};
     Similarity result{1, 0};
@@ -103,9 +103,9 @@ struct CorrelationCongruence {
       result.slope = step * (result.value + product * result.slope);
       result.value = 1 + step * product * result.value;
     }
-    const double scale = std::exp(-2 * gamma);
-    return {scale * result.value, scale * result.slope};
+    return result;
   }
+  double scale() const { return kernel == CongruenceKernel::bilinear ? 1 : std::exp(-2 * gamma); }
 
   template <class C, class Call>
   double compute(const Call& call, const RowOptions& options) const {
@@ -117,12 +117,13 @@ struct CorrelationCongruence {
     kernels::gram(batch, student, s);
     kernels::gram(batch, teacher, t);
     const std::size_t n = batch.size;
+    const double scale_of_all = scale();
     batch.for_each([&](std::size_t i) {  // t becomes e K'
       for (std::size_t j = 0; j < n; ++j) {
         const Similarity own = similarity(static_cast<double>(s[i * n + j]));
-        const double e = own.value - similarity(static_cast<double>(t[i * n + j])).value;
+        const double e = scale_of_all * (own.value - similarity(static_cast<double>(t[i * n + j])).value);
         batch.losses[i] += batch.weights[j] * e * e;
-        t[i * n + j] = static_cast<C>(e * own.slope);
+        t[i * n + j] = static_cast<C>(e * scale_of_all * own.slope);
       }
     });
     const double factor = batch.factor(weight, reduction, 2);

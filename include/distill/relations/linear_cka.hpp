@@ -1,6 +1,7 @@
 // Alignment of two representations of a batch, up to rotation and scale.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 
@@ -64,7 +65,7 @@ struct LinearCka {
   }
 
  private:
-  static constexpr kernels::BatchMemory memory{2, 4};
+  static constexpr kernels::BatchMemory memory{2, 3};
 
   template <class C, class Call>
   double compute(const Call& call, const RowOptions& options) const {
@@ -75,33 +76,33 @@ struct LinearCka {
     kernels::gram(batch, student, s);
     kernels::gram(batch, kernels::BatchRows{call.teacher, nullptr, true}, t);
     const std::size_t n = batch.size;
-    double *const row_uu = batch.vector(0), *const row_vv = batch.vector(1), *const row_uv = batch.vector(2),
-                  *const row_gap = batch.vector(3);
+    double *const row_uu = batch.vector(0), *const row_vv = batch.vector(1), *const row_gap = batch.vector(2);
     const auto total = [&](const double* rows) {
       double sum = 0;
       for (std::size_t i = 0; i < n; ++i) sum += batch.weights[i] * rows[i];
       return sum;
     };
     batch.for_each([&](std::size_t i) {
-      row_uu[i] = row_vv[i] = row_uv[i] = 0;
+      row_uu[i] = row_vv[i] = 0;
       for (std::size_t j = 0; j < n; ++j) {
         const double u = static_cast<double>(s[i * n + j]), v = static_cast<double>(t[i * n + j]), w = batch.weights[j];
         row_uu[i] += w * u * u;
         row_vv[i] += w * v * v;
-        row_uv[i] += w * u * v;
       }
     });
-    const double uu = total(row_uu), vv = total(row_vv), uv = total(row_uv);
+    const double uu = total(row_uu), vv = total(row_vv);
     const double u_scale = uu > 0 ? 1 / std::sqrt(uu) : 0, v_scale = vv > 0 ? 1 / std::sqrt(vv) : 0;
     batch.for_each([&](std::size_t i) {
       row_gap[i] = 0;
       for (std::size_t j = 0; j < n; ++j) {
-        const double d = static_cast<double>(s[i * n + j]) * u_scale - static_cast<double>(t[i * n + j]) * v_scale;
+        const double d = kernels::difference_of_products(static_cast<double>(s[i * n + j]), u_scale,
+                                                         static_cast<double>(t[i * n + j]), v_scale);
         row_gap[i] += batch.weights[j] * d * d;
       }
     });
-    const kernels::CorrelationDistance r(uu, vv, uv, total(row_gap), 0);
-    const double distance = n == 1 ? uu + vv : r.distance;  // for a single sample: 0, or NaN
+    const kernels::CorrelationDistance r(uu, vv, total(row_gap), 0);
+    // of one sample: 0, or NaN; products of Gram matrices are never negative
+    const double distance = n == 1 ? uu + vv : (std::min)(r.distance, 1.0);
     for (std::size_t i = 0; i < n; ++i) batch.losses[i] = distance;
     batch.sum_losses(options);
     const double factor = reduction == Reduction::sum ? weight * batch.total_weight : weight;
@@ -110,7 +111,7 @@ struct LinearCka {
         for (std::size_t j = 0; j < n; ++j) {
           const double m = 2 * factor * batch.weights[i] * batch.weights[j];
           s[i * n + j] = static_cast<C>(
-              m * (r.along_u * static_cast<double>(s[i * n + j]) + r.along_v * static_cast<double>(t[i * n + j])));
+              m * r.gradient(static_cast<double>(s[i * n + j]), static_cast<double>(t[i * n + j])));
         }
       });
       kernels::put_products<kernels::Lanes<C, kernels::DefaultArch>>(batch, s, student, student, nullptr, call.grad);

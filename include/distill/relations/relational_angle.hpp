@@ -186,15 +186,19 @@ struct RelationalAngle {
           inverse_distance(std::abs(inverse_j[i])),
           has_near(all.near_pairs[j] > 0) {}
     double inverse(std::size_t k) const { return std::abs(inverse_j[k]); }
-    /// (i - j) . (k - j) / (|i - j| |k - j|), where j is close to no sample
-    double cosine(std::size_t k) const { return product(k) * inverse_distance * inverse(k); }
+    /// (i - j) . (k - j) / (|i - j| |k - j|), where j is near no sample
+    double cosine(std::size_t k) const { return cosine_of(product(k), k); }
     double near_cosine(std::size_t k) const {
       if (k == i) return inverse_distance == 0 ? 0 : 1;
       const bool is_near = inverse_j[i] < 0 || inverse_j[k] < 0;
-      return std::clamp((is_near ? product_of_rows(k) : product(k)) * inverse_distance * inverse(k), -1.0, 1.0);
+      return cosine_of(is_near ? product_of_rows(k) : product(k), k);
     }
 
    private:
+    /// Bounded, so that it is a rounded number: an unrounded product less another one would not be 0 where they are equal.
+    double cosine_of(double product, std::size_t k) const {
+      return std::clamp(product * inverse_distance * inverse(k), -1.0, 1.0);
+    }
     double product(std::size_t k) const { return products_i[k] - products_j[k] - product_ij + product_jj; }
     double product_of_rows(std::size_t k) const {
       const auto& rows = all.rows;
@@ -204,9 +208,9 @@ struct RelationalAngle {
       const double x_scale = scale(i), y_scale = scale(j), z_scale = scale(k);
       double sum = 0;
       for (std::size_t c = 0; c < rows.matrix.cols; ++c) {
-        const double at_j = y_scale * detail::load_scalar<double>(y + c);
-        sum += (x_scale * detail::load_scalar<double>(x + c) - at_j) *
-               (z_scale * detail::load_scalar<double>(z + c) - at_j);
+        const double at_j = detail::load_scalar<double>(y + c);
+        sum += kernels::difference_of_products(x_scale, detail::load_scalar<double>(x + c), y_scale, at_j) *
+               kernels::difference_of_products(z_scale, detail::load_scalar<double>(z + c), y_scale, at_j);
       }
       return sum;
     }

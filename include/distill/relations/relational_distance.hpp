@@ -104,7 +104,8 @@ struct RelationalDistance {
     };
     const L d_lanes(static_cast<C>(d_scale)), t_lanes(static_cast<C>(t_scale));
     const auto difference = [&](std::size_t i, std::size_t j) {
-      return d_lanes * distance_at(i, j) - t_lanes * kernels::absolute(kernels::load_up_to<L>(t + i * n + j, n - j, 0));
+      const L other = kernels::absolute(kernels::load_up_to<L>(t + i * n + j, n - j, 0));
+      return kernels::difference_of_products(d_lanes, distance_at(i, j), t_lanes, other);
     };
     // h' is x within [-1, 1], and h is h' (x - h' / 2)
     const auto slope = [](L x) {
