@@ -119,7 +119,9 @@ bool compute_pearson_channel(const ChannelRows<const S>& student, const ChannelR
   // d loss / du = scale * (d * scale - u / deviation * c), c = deviation * d(half the gap) / d deviation
   const Total degrees = static_cast<Total>(weights.total()) * static_cast<Total>(n) - 1;
   const auto share = [](const auto& x) { return x.deviation * x.scale; };
-  const Total c = ((share(u) - share(v)) * (share(u) + share(v)) + gap / degrees) / 2;
+  using One = Lanes<Total, ScalarArch>;
+  const Total surplus = difference_of_products(One(u.deviation), One(u.scale), One(v.deviation), One(v.scale)).value;
+  const Total c = (surplus * (share(u) + share(v)) + gap / degrees) / 2;
   // a student that is standardised without epsilon is as far from a constant wherever it is
   const bool is_flat = u.scale == 0 || (v.scale == 0 && epsilon == 0);
   const L along_u(static_cast<N>(is_flat ? 0 : c / share(u)));
