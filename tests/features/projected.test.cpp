@@ -1,5 +1,3 @@
-// The products are Eigen's affair, and its vectorised ones take minutes to compile: the example trainer runs those.
-#define EIGEN_DONT_VECTORIZE
 #include <doctest/doctest.h>
 #include <distill/features/projected.hpp>
 #include <distill/logits/kl_divergence.hpp>

@@ -1,6 +1,5 @@
 #include <doctest/doctest.h>
 
-#define EIGEN_DONT_VECTORIZE  // its vectorised products take long to compile
 #include <Eigen/Core>
 #include <algorithm>
 #include <cmath>
