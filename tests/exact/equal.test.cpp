@@ -77,7 +77,8 @@ std::vector<Loss<T>> losses_of_features() {
   const auto margin_relu = [](auto s, auto t, auto, auto grad, const RowOptions& options) {
     const std::vector<T> margins(2, static_cast<T>(-100));
     const auto maps = as_maps(s);
-    return MarginRelu{}(maps, as_maps(t), MatrixView<const T>{margins.data(), 1, maps.channels}, as_maps(grad), options);
+    const MatrixView<const T> row{margins.data(), 1, maps.channels};
+    return MarginRelu{}(maps, as_maps(t), row, as_maps(grad), options);
   };
   return {
       loss_of<T>("FeatureMatching, squared", FeatureMatching{}, as_rows),

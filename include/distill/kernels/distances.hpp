@@ -21,8 +21,8 @@ template <class T>
 double squared_distance(const T* x, double x_scale, const T* y, double y_scale, std::size_t n) {
   double sum = 0;
   for (std::size_t j = 0; j < n; ++j) {
-    const double d =
-        difference_of_products(x_scale, detail::load_scalar<double>(x + j), y_scale, detail::load_scalar<double>(y + j));
+    const double at_x = detail::load_scalar<double>(x + j), at_y = detail::load_scalar<double>(y + j);
+    const double d = difference_of_products(x_scale, at_x, y_scale, at_y);
     sum += d * d;
   }
   return sum;
@@ -37,8 +37,8 @@ inline double rounding_of_unit_rows(std::size_t n) {
 template <class C, class T>
 void add_difference(double c, const T* x, double x_scale, const T* y, double y_scale, std::size_t n, C* out) {
   for (std::size_t j = 0; j < n; ++j) {
-    const double d =
-        difference_of_products(x_scale, detail::load_scalar<double>(x + j), y_scale, detail::load_scalar<double>(y + j));
+    const double at_x = detail::load_scalar<double>(x + j), at_y = detail::load_scalar<double>(y + j);
+    const double d = difference_of_products(x_scale, at_x, y_scale, at_y);
     out[j] = static_cast<C>(static_cast<double>(out[j]) + c * d);
   }
 }

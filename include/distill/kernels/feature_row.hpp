@@ -194,8 +194,8 @@ double cosine_row(const S* s, const T* t, std::size_t n, double factor, S* grad,
     for (std::size_t j = 0; grad && !accumulate && j < n; ++j) detail::store_scalar(grad + j, 0.0);
     return 1;
   }
-  // of opposite rows it is 2 but for rounding; NaN stays
-  return (std::min)(unit_difference_row<L>(HalfSquaredDifference{}, Outer::sum, s, t, n, factor, grad, accumulate), 2.0);
+  const double distance = unit_difference_row<L>(HalfSquaredDifference{}, Outer::sum, s, t, n, factor, grad, accumulate);
+  return (std::min)(distance, 2.0);  // of opposite rows it is 2 but for rounding; NaN stays
 }
 
 }  // namespace kernels

@@ -20,8 +20,8 @@ inline namespace DISTILL_ABI {
 ///
 /// Shapes      as KlDivergence; the teacher may be log_probabilities(x), or several teachers with weights
 ///             (core/teachers.hpp)
-/// Ranges      temperature > 0 and finite, alpha finite, weight finite; the loss is >= 0 times weight, with 0 < alpha < 1 at
-///             most S / (alpha (1 - alpha)) times weight
+/// Ranges      temperature > 0 and finite, alpha finite, weight finite; the loss is >= 0 times weight, and with
+///             0 < alpha < 1 at most S / (alpha (1 - alpha)) times weight
 /// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
 ///             student's memory. The teacher is a constant
 /// Gradient    weight * w_i / divisor * S / T * q_ij (h_ij - sum_k q_ik h_ik),    h = -(p / q)^alpha / alpha, ln(q / p)

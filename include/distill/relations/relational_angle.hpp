@@ -31,8 +31,9 @@ inline namespace DISTILL_ABI {
 /// Gradient    with H = w_i w_j w_k h': from each corner j, v_i = 2 sum_k H_ik e_jk to (v_i - e_ji (e_ji . v_i)) /
 ///             |student_i - student_j|, added at i and subtracted at j; with normalize, then through the norms
 /// Divisor     Reduction::per_element, the default: (sum of w)^3, all triples; mean: the sum of w
-/// Exceptions  between equal samples e and its gradient are 0. With normalize, a sample of zeros stays 0, and its
-///             gradient is 0. NaN or an infinity in a sample that counts makes the loss and all gradients NaN
+/// Exceptions  between equal samples (with normalize: of one direction) e is 0, and so is its gradient. A sample of
+///             zeros stays 0 with normalize, and its gradient is 0. NaN or an infinity in a sample that counts makes
+///             the loss and all gradients NaN
 /// Throws      std::invalid_argument on weight, batches that differ, 0 columns, null, a stride below cols, memory that
 ///             overlaps, a sample weight that is negative or not finite, a workspace that is too small; before anything
 ///             is written
@@ -195,7 +196,7 @@ struct RelationalAngle {
     }
 
    private:
-    /// Bounded, so that it is a rounded number: an unrounded product less another one would not be 0 where they are equal.
+    /// Bounded, and so a rounded number: a product that is not, less another one, would not be 0 where they are equal.
     double cosine_of(double product, std::size_t k) const {
       return std::clamp(product * inverse_distance * inverse(k), -1.0, 1.0);
     }

@@ -34,9 +34,9 @@ inline namespace DISTILL_ABI {
 /// Gradient    with g_ij = w_i w_j (h'_ij - sum w w h' d / sum w w d) / mean(d): sum_j 2 g_ij (student_i - student_j) /
 ///             d_ij; squared: 4 g_ij (student_i - student_j); with normalize, then through the norms
 /// Divisor     Reduction::per_element, the default: (sum of w)^2; mean: the sum of w
-/// Exceptions  equal samples have distance 0 and no gradient from each other; if all samples are equal, all distances
-///             and gradients are 0. With normalize, a sample of zeros stays 0, and its gradient is 0. NaN or an
-///             infinity in a sample that counts makes the loss and all gradients NaN
+/// Exceptions  equal samples (with normalize: of one direction) have distance 0 and no gradient from one another;
+///             samples that are all equal have distances 0, and no gradient. A sample of zeros stays 0 with normalize,
+///             and its gradient is 0. NaN or an infinity in a sample that counts makes the loss and all gradients NaN
 /// Throws      std::invalid_argument on weight, batches that differ, 0 columns, null, a stride below cols, memory that
 ///             overlaps, a sample weight that is negative or not finite, a workspace that is too small; before anything
 ///             is written
