@@ -18,13 +18,7 @@ using exact::Loss;
 using exact::loss_of;
 using exact::random_samples;
 using exact::Samples;
-
-#define CONFIGURED(Type, ...) \
-  [] {                        \
-    Type loss;                \
-    __VA_ARGS__;              \
-    return loss;              \
-  }()
+using exact::with;
 
 /// Where student and teacher are equal, value and gradient are 0.
 template <class T>
@@ -34,19 +28,22 @@ std::vector<Loss<T>> losses_of_scores() {
     loss.logits.soft_cap = 3;
     return loss;
   };
-  const auto kl = CONFIGURED(KlDivergence, loss.temperature = 3);
-  const auto kl_high = CONFIGURED(KlDivergence, loss.temperature = 3; loss.precision = Precision::high);
+  const auto kl = with<KlDivergence>([](auto& loss) { loss.temperature = 3; });
+  const auto kl_high = with<KlDivergence>([](auto& loss) {
+    loss.temperature = 3;
+    loss.precision = Precision::high;
+  });
   return {
       loss_of<T>("KlDivergence", kl, as_rows),
       loss_of<T>("KlDivergence, high", kl_high, as_rows),
       loss_of<T>("KlDivergence, standardised", standardised(kl), as_rows),
-      labelled<T>("KnowledgeDistillation", CONFIGURED(KnowledgeDistillation, loss.alpha = 1)),
+      labelled<T>("KnowledgeDistillation", with<KnowledgeDistillation>([](auto& loss) { loss.alpha = 1; })),
       loss_of<T>("ReverseKl", ReverseKl{}, as_rows),
       loss_of<T>("SymmetricKl", SymmetricKl{}, as_rows),
-      loss_of<T>("JensenShannon", CONFIGURED(JensenShannon, loss.beta = 0.3), as_rows),
+      loss_of<T>("JensenShannon", with<JensenShannon>([](auto& loss) { loss.beta = 0.3; }), as_rows),
       loss_of<T>("SkewedKl", SkewedKl{}, as_rows),
       loss_of<T>("SkewedReverseKl", SkewedReverseKl{}, as_rows),
-      loss_of<T>("AlphaDivergence", CONFIGURED(AlphaDivergence, loss.alpha = 0.3), as_rows),
+      loss_of<T>("AlphaDivergence", with<AlphaDivergence>([](auto& loss) { loss.alpha = 0.3; }), as_rows),
       loss_of<T>("TotalVariation", standardised(TotalVariation{}), as_rows),
       loss_of<T>("AdaptiveKl", AdaptiveKl{}, as_rows),
       loss_of<T>("BinaryKl", BinaryKl{}, as_rows),
@@ -73,7 +70,12 @@ std::vector<Loss<T>> losses_of_features() {
     loss.distance = distance;
     return loss;
   };
-  const auto selectivity = CONFIGURED(NeuronSelectivity, loss.kernel = SelectivityKernel::linear);
+  const auto cubes = with<AttentionTransfer>([](auto& loss) {
+    loss.power = 3;
+    loss.distance = AttentionDistance::euclidean;
+  });
+  const auto energy = with<FactorTransfer>([](auto& loss) { loss.factor = Factor::energy; });
+  const auto selectivity = with<NeuronSelectivity>([](auto& loss) { loss.kernel = SelectivityKernel::linear; });
   const auto margin_relu = [](auto s, auto t, auto, auto grad, const RowOptions& options) {
     const std::vector<T> margins(2, static_cast<T>(-100));
     const auto maps = as_maps(s);
@@ -88,19 +90,18 @@ std::vector<Loss<T>> losses_of_features() {
       loss_of<T>("FeatureMatching, cosine", matching(FeatureDistance::cosine), as_rows),
       loss_of<T>("AttentionTransfer", AttentionTransfer{}, as_maps),
       loss_of<T>("AttentionTransfer, NHWC", AttentionTransfer{}, as_nhwc),
-      loss_of<T>("AttentionTransfer, power 3",
-                 CONFIGURED(AttentionTransfer, loss.power = 3; loss.distance = AttentionDistance::euclidean), as_maps),
+      loss_of<T>("AttentionTransfer, power 3", cubes, as_maps),
       loss_of<T>("FactorTransfer", factor(FactorDistance::absolute), as_maps),
       loss_of<T>("FactorTransfer, NHWC", factor(FactorDistance::euclidean), as_nhwc),
-      loss_of<T>("FactorTransfer, energy", CONFIGURED(FactorTransfer, loss.factor = Factor::energy), as_maps),
+      loss_of<T>("FactorTransfer, energy", energy, as_maps),
       loss_of<T>("PearsonFeatures", PearsonFeatures{}, as_maps),
-      loss_of<T>("PearsonFeatures, epsilon", CONFIGURED(PearsonFeatures, loss.epsilon = 1e-3), as_nhwc),
+      loss_of<T>("PearsonFeatures, epsilon", with<PearsonFeatures>([](auto& loss) { loss.epsilon = 1e-3; }), as_nhwc),
       loss_of<T>("Review", Review{}, as_maps),
       loss_of<T>("ChannelWise", ChannelWise{}, as_maps),
       loss_of<T>("NeuronSelectivity, linear", selectivity, as_maps),
       loss_of<T>("AttentionMatrix", AttentionMatrix{}, as_maps),
       loss_of<T>("AttentionMatrix, kl",
-                 CONFIGURED(AttentionMatrix, loss.distance = AttentionMatrixDistance::kl), as_maps),
+                 with<AttentionMatrix>([](auto& loss) { loss.distance = AttentionMatrixDistance::kl; }), as_maps),
       {"MarginRelu", margin_relu},
   };
 }
@@ -130,8 +131,9 @@ std::vector<Loss<T>> losses_of_batches() {
       loss_of<T>("RelationalDistance, squared", distance(true, false), as_rows),
       loss_of<T>("RelationalDistance, normalised", distance(false, true), as_rows),
       loss_of<T>("RelationalAngle", RelationalAngle{}, as_rows),
-      loss_of<T>("RelationalAngle, normalised", CONFIGURED(RelationalAngle, loss.normalize = true), as_rows),
-      loss_of<T>("ValueRelation", CONFIGURED(ValueRelation, loss.relation_heads = 1), as_nhwc),
+      loss_of<T>("RelationalAngle, normalised", with<RelationalAngle>([](auto& loss) { loss.normalize = true; }),
+                 as_rows),
+      loss_of<T>("ValueRelation", with<ValueRelation>([](auto& loss) { loss.relation_heads = 1; }), as_nhwc),
   };
 }
 
@@ -256,7 +258,7 @@ TEST_CASE("what is constant has no gradient: channels, classes, rows of logits")
   };
   const std::vector<Loss<T>> losses{
       loss_of<T>("PearsonFeatures", PearsonFeatures{}, as_maps),
-      loss_of<T>("PearsonFeatures, NHWC", CONFIGURED(PearsonFeatures, loss.epsilon = 1e-3), as_nhwc),
+      loss_of<T>("PearsonFeatures, NHWC", with<PearsonFeatures>([](auto& loss) { loss.epsilon = 1e-3; }), as_nhwc),
       loss_of<T>("Dist", Dist{}, as_rows),
       loss_of<T>("KlDivergence", standardised(KlDivergence{}), as_rows),
       loss_of<T>("ReverseKl", standardised(ReverseKl{}), as_rows),

@@ -1,7 +1,9 @@
 // All losses of two matrices behind one interface: the tests here hold for each of them.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
+#include <distill/attention/value_relation.hpp>
 #include <distill/distill.hpp>
 #include <distill/features/neuron_selectivity.hpp>
 #include <distill/relations/channel_gram.hpp>
@@ -12,7 +14,6 @@
 #include <distill/relations/relational_angle.hpp>
 #include <distill/relations/relational_distance.hpp>
 #include <distill/relations/similarity_preserving.hpp>
-#include <distill/attention/value_relation.hpp>
 #include <functional>
 #include <random>
 #include <string>
@@ -89,6 +90,14 @@ struct Loss {
     return answer;
   }
 };
+
+/// A loss with fields that `change(loss)` sets.
+template <class L, class Change>
+L with(const Change& change) {
+  L loss;
+  change(loss);
+  return loss;
+}
 
 /// The way a loss takes its samples.
 inline constexpr auto as_rows = [](auto view) { return view; };

@@ -26,9 +26,8 @@ struct Bounded {
 };
 
 template <class L, class Change>
-L with(const Change& change) {
-  L loss;
-  change(loss);
+L mean_of(const Change& change) {
+  L loss = exact::with<L>(change);
   loss.reduction = Reduction::mean;
   return loss;
 }
@@ -68,24 +67,24 @@ std::vector<Bounded<T>> bounded_losses() {
                       largest};
   };
   return {
-      rows("TotalVariation", with<TotalVariation>(nothing), 1),
-      rows("TotalVariation, T = 4", with<TotalVariation>(at_temperature), 16),
-      rows("JensenShannon", with<JensenShannon>(nothing), std::numbers::ln2),
-      rows("JensenShannon, beta = 0.3", with<JensenShannon>(third), entropy),
-      rows("SkewedKl", with<SkewedKl>(nothing), -std::log(SkewedKl{}.skew)),
-      rows("SkewedReverseKl", with<SkewedReverseKl>(nothing), -std::log(SkewedReverseKl{}.skew)),
-      rows("AlphaDivergence", with<AlphaDivergence>(nothing), 4),
-      rows("UniversalLogit", with<UniversalLogit>(nothing), 2),
-      rows("LogitCosine", with<LogitCosine>(nothing), 2),
-      top_k("TopKTotalVariation", with<TopKTotalVariation>(nothing), 1),
-      top_k("TopKJensenShannon", with<TopKJensenShannon>(nothing), std::numbers::ln2),
-      rows("FeatureMatching, cosine", with<FeatureMatching>(cosine), 2),
-      maps("AttentionTransfer", with<AttentionTransfer>(nothing), 2),
-      maps("AttentionTransfer, euclidean", with<AttentionTransfer>(euclidean), std::numbers::sqrt2),
-      {loss_of<T>("AttentionTransfer, NHWC", with<AttentionTransfer>(nothing), as_nhwc), 2},
-      rows("SimilarityPreserving", with<SimilarityPreserving>(nothing), 4),
-      maps("ChannelGram", with<ChannelGram>(nothing), 8),
-      rows("LinearCka", with<LinearCka>(nothing), 1),
+      rows("TotalVariation", mean_of<TotalVariation>(nothing), 1),
+      rows("TotalVariation, T = 4", mean_of<TotalVariation>(at_temperature), 16),
+      rows("JensenShannon", mean_of<JensenShannon>(nothing), std::numbers::ln2),
+      rows("JensenShannon, beta = 0.3", mean_of<JensenShannon>(third), entropy),
+      rows("SkewedKl", mean_of<SkewedKl>(nothing), -std::log(SkewedKl{}.skew)),
+      rows("SkewedReverseKl", mean_of<SkewedReverseKl>(nothing), -std::log(SkewedReverseKl{}.skew)),
+      rows("AlphaDivergence", mean_of<AlphaDivergence>(nothing), 4),
+      rows("UniversalLogit", mean_of<UniversalLogit>(nothing), 2),
+      rows("LogitCosine", mean_of<LogitCosine>(nothing), 2),
+      top_k("TopKTotalVariation", mean_of<TopKTotalVariation>(nothing), 1),
+      top_k("TopKJensenShannon", mean_of<TopKJensenShannon>(nothing), std::numbers::ln2),
+      rows("FeatureMatching, cosine", mean_of<FeatureMatching>(cosine), 2),
+      maps("AttentionTransfer", mean_of<AttentionTransfer>(nothing), 2),
+      maps("AttentionTransfer, euclidean", mean_of<AttentionTransfer>(euclidean), std::numbers::sqrt2),
+      {loss_of<T>("AttentionTransfer, NHWC", mean_of<AttentionTransfer>(nothing), as_nhwc), 2},
+      rows("SimilarityPreserving", mean_of<SimilarityPreserving>(nothing), 4),
+      maps("ChannelGram", mean_of<ChannelGram>(nothing), 8),
+      rows("LinearCka", mean_of<LinearCka>(nothing), 1),
   };
 }
 
