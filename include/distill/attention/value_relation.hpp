@@ -115,9 +115,8 @@ struct ValueRelation {
     };
     return kernels::reduce_sequences(
         student, terms, grad, options, reduction, weight, [&](std::size_t i, double factor) {
-          detail::ScratchArrays arrays(detail::scratch().inputs,
-                                       detail::bytes_of<kernels::Range>(kernels::TokenRuns::capacity(tokens)));
-          const kernels::TokenRuns runs(arrays.take<kernels::Range>(kernels::TokenRuns::capacity(tokens)), tokens, mask,
+          detail::ScratchFrame frame;
+          const kernels::TokenRuns runs(frame.take<kernels::Range>(kernels::TokenRuns::capacity(tokens)), tokens, mask,
                                         i);
           const kernels::RelationHeads<L, G, std::remove_const_t<T>> heads(
               relation_heads, kernels::sample_maps<const S>(student, i), kernels::sample_maps<const T>(teacher, i),

@@ -1,9 +1,9 @@
 // The version, and the inline namespace around everything.
 //
-// Two translation units of one program may be compiled with different instruction sets. If their inline functions
-// shared names, the linker would keep only one of the two, and a CPU might meet instructions that it lacks. So the name
-// of the inline namespace includes everything that changes the code: version, instruction set, and whether exceptions
-// are off.
+// Two translation units of one program may be compiled with different instruction sets. Were their inline functions
+// to share names, the linker would keep one of the two and a CPU could meet instructions that it lacks. So the name of
+// the inline namespace holds all that changes the code: version, instruction set, whether exceptions are off, and whether
+// scratch memory has guards.
 #pragma once
 
 #if __cplusplus < 201703L && (!defined(_MSVC_LANG) || _MSVC_LANG < 201703L)
@@ -92,7 +92,25 @@ without it (-fno-fast-math after either)"
 #define DISTILL_ABI_EXCEPTIONS _noexcept
 #endif
 
-#define DISTILL_JOIN_EXPANDED(a, b, c, d, e, f) a##b##c##d##e##f
-#define DISTILL_JOIN(a, b, c, d, e, f) DISTILL_JOIN_EXPANDED(a, b, c, d, e, f)
-#define DISTILL_ABI \
-  DISTILL_JOIN(v0_1_, DISTILL_ISA, DISTILL_ISA_FMA, DISTILL_ISA_F16C, DISTILL_ABI_SIMD, DISTILL_ABI_EXCEPTIONS)
+#if defined(__SANITIZE_ADDRESS__)
+#define DISTILL_ADDRESS_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define DISTILL_ADDRESS_SANITIZER 1
+#endif
+#endif
+
+// scratch memory with guards: core/scratch_guards.hpp
+#if defined(DISTILL_ADDRESS_SANITIZER)
+#define DISTILL_ABI_GUARDS _asan
+#elif defined(DISTILL_SCRATCH_GUARDS)
+#define DISTILL_ABI_GUARDS _guards
+#else
+#define DISTILL_ABI_GUARDS
+#endif
+
+#define DISTILL_JOIN_EXPANDED(a, b, c, d, e, f, g) a##b##c##d##e##f##g
+#define DISTILL_JOIN(a, b, c, d, e, f, g) DISTILL_JOIN_EXPANDED(a, b, c, d, e, f, g)
+#define DISTILL_ABI                                                                             \
+  DISTILL_JOIN(v0_1_, DISTILL_ISA, DISTILL_ISA_FMA, DISTILL_ISA_F16C, DISTILL_ABI_SIMD, \
+               DISTILL_ABI_EXCEPTIONS, DISTILL_ABI_GUARDS)

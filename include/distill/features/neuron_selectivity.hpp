@@ -105,18 +105,15 @@ struct NeuronSelectivity {
     double* inverse;  // 1 / the norms of the student's original channels
     C* gradient;      // with respect to the student's unit channels, without a factor of 2 / student
     C* products;
+    detail::ScratchFrame frame;
 
     Sample(std::size_t s, std::size_t t, std::size_t positions) : student(s), teacher(t), n(positions) {
-      using detail::bytes_of;
       const std::size_t all = s + t, block = (std::min)(channels_at_once, (std::max)(s, t));
-      detail::ScratchArrays arrays(detail::scratch().products, bytes_of<C>(all * n) + bytes_of<C>(all) +
-                                                                   bytes_of<double>(s) + bytes_of<C>(s * n) +
-                                                                   bytes_of<C>(block * all));
-      unit = arrays.take<C>(all * n);
-      squares = arrays.take<C>(all);
-      inverse = arrays.take<double>(s);
-      gradient = arrays.take<C>(s * n);
-      products = arrays.take<C>(block * all);
+      unit = frame.take<C>(all * n);
+      squares = frame.take<C>(all);
+      inverse = frame.take<double>(s);
+      gradient = frame.take<C>(s * n);
+      products = frame.take<C>(block * all);
     }
     C* unit_row(std::size_t channel) const { return unit + channel * n; }
   };

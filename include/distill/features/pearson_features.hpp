@@ -80,7 +80,8 @@ struct PearsonFeatures {
     if (weights.total() == 0) return 0;
 
     const double divisor = kernels::reduction_divisor(reduction, weights.total(), channels * n);
-    double* const losses = static_cast<double*>(detail::scratch().losses.reserve(batch * channels * sizeof(double)));
+    detail::ScratchFrame frame;
+    double* const losses = frame.take<double>(batch * channels);
     kernels::for_each_channel<C>(
         student, teacher, grad, [&](std::size_t i) { return weights(i) != 0; }, options.executor,
         [&](std::size_t c, const auto& s, const auto& t, const auto& g, bool accumulate) {

@@ -211,8 +211,8 @@ struct Projected {
     const auto student_run = [&](std::size_t begin, std::size_t count) {
       return detail::factor_of_product<C>(detail::middle_rows(student, begin, count));
     };
-    C* const memory = static_cast<C*>(detail::scratch().products.reserve(student.rows * teacher.cols * sizeof(C)));
-    const MatrixView<C> projected{memory, student.rows, teacher.cols};
+    detail::ScratchFrame frame;
+    const MatrixView<C> projected{frame.take<C>(student.rows * teacher.cols), student.rows, teacher.cols};
     const auto projected_run = [&](std::size_t begin, std::size_t count) {
       return kernels::eigen_map(projected.row(begin), count, teacher.cols);
     };

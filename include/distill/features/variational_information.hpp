@@ -164,12 +164,10 @@ struct VariationalInformation {
     const double positions = static_cast<double>(student.positions());
     const bool keeps_halves = grad_log_scale.view.data != nullptr;
 
-    detail::ScratchArrays arrays(detail::scratch().batch,
-                                 2 * detail::bytes_of<double>(channels) +
-                                     (keeps_halves ? detail::bytes_of<double>(student.batch * channels) : 0));
-    double* const inverse = arrays.take<double>(channels);  // of the variances
-    double* const sums = arrays.take<double>(channels);
-    double* const all_halves = keeps_halves ? arrays.take<double>(student.batch * channels) : nullptr;
+    detail::ScratchFrame frame;
+    double* const inverse = frame.take<double>(channels);  // of the variances
+    double* const sums = frame.take<double>(channels);
+    double* const all_halves = keeps_halves ? frame.take<double>(student.batch * channels) : nullptr;
     double logs = 0;
     for (std::size_t c = 0; c < channels; ++c) {
       const double variance = detail::SoftplusVariance(detail::load_scalar<double>(log_scale + c), epsilon).value;
@@ -179,8 +177,7 @@ struct VariationalInformation {
 
     const double loss =
         kernels::reduce_maps(student, terms, grad, options, reduction, weight, [&](std::size_t i, double factor) {
-          detail::ScratchArrays row(detail::scratch().rows,
-                                    detail::bytes_of<N>(channels) + detail::bytes_of<double>(channels));
+          detail::ScratchFrame row;
           N* const slopes = row.take<N>(channels);
           double* const halves = all_halves ? all_halves + i * channels : row.take<double>(channels);
           // infinity times a difference of 0 would be NaN

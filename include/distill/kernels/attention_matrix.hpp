@@ -65,10 +65,21 @@ class AttentionMatrices {
  public:
   AttentionMatrices(const AttentionRule& rule, const SampleMaps<const S>& student, const SampleMaps<const T>& teacher,
                     const SampleMaps<S>& grad, bool accumulate, const detail::LiveTokens& tokens, std::size_t sample)
-      : AttentionMatrices(rule, student, teacher, grad, accumulate, tokens, sample,
-                          detail::ScratchArrays(detail::scratch().inputs,
-                                                2 * detail::bytes_of<Range>(TokenRuns::capacity(student.width)) +
-                                                    3 * detail::bytes_of<C>(student.width))) {}
+      : rule_(rule),
+        student_(student),
+        teacher_(teacher),
+        grad_(grad),
+        accumulate_(accumulate),
+        tokens_(tokens),
+        sample_(sample),
+        is_plain_(!rule.mean_of_heads && !rule.has_floor() && !rule.padding_in_softmax &&
+                  student.position_stride == 1 && teacher.position_stride == 1 && grad.position_stride == 1),
+        runs_(rule.padding_in_softmax
+                  ? TokenRuns(frame_.take<Range>(TokenRuns::capacity(student.width)), student.width)
+                  : TokenRuns(frame_.take<Range>(TokenRuns::capacity(student.width)), student.width, tokens, sample)),
+        s_(frame_.take<C>(student.width)),
+        t_(frame_.take<C>(student.width)),
+        g_(frame_.take<C>(student.width)) {}
 
   /// The sum over heads and queries; writes factor times its gradient.
   double operator()(double factor) {
@@ -92,26 +103,7 @@ class AttentionMatrices {
   }
 
  private:
-  AttentionMatrices(const AttentionRule& rule, const SampleMaps<const S>& student, const SampleMaps<const T>& teacher,
-                    const SampleMaps<S>& grad, bool accumulate, const detail::LiveTokens& tokens, std::size_t sample,
-                    detail::ScratchArrays arrays)
-      : rule_(rule),
-        student_(student),
-        teacher_(teacher),
-        grad_(grad),
-        accumulate_(accumulate),
-        tokens_(tokens),
-        sample_(sample),
-        is_plain_(!rule.mean_of_heads && !rule.has_floor() && !rule.padding_in_softmax &&
-                  student.position_stride == 1 && teacher.position_stride == 1 && grad.position_stride == 1),
-        runs_(rule.padding_in_softmax
-                  ? TokenRuns(arrays.take<Range>(TokenRuns::capacity(student.width)), student.width)
-                  : TokenRuns(arrays.take<Range>(TokenRuns::capacity(student.width)), student.width, tokens, sample)),
-        s_(arrays.take<C>(student.width)),
-        t_(arrays.take<C>(student.width)),
-        g_(arrays.take<C>(student.width)) {}
-
-  /// For the keys below `end`: in place if they are contiguous, else gathered in scratch.
+  /// Of the keys below `end`: where they lie, if they are neighbours, else side by side in scratch.
   double row(std::size_t head, std::size_t query, std::size_t end, double factor) {
     const std::size_t first = query * student_.width;
     double loss = 0;
@@ -233,6 +225,7 @@ class AttentionMatrices {
   detail::LiveTokens tokens_;
   std::size_t sample_;
   bool is_plain_;
+  detail::ScratchFrame frame_;
   TokenRuns runs_;
   C *s_, *t_, *g_;
 };

@@ -209,10 +209,11 @@ bool compute_attention_row(const Power& power, const F& f, Outer outer, const At
   const auto needs_pooling = [&](const auto& x) { return x.height != sample.height || x.width != sample.width; };
   const std::size_t pooled_channels = (std::max)(needs_pooling(sample.student) ? sample.student.channels : 0,
                                                  needs_pooling(sample.teacher) ? sample.teacher.channels : 0);
-  N* const student_map = static_cast<N*>(detail::scratch().rows.reserve((2 + pooled_channels) * positions * sizeof(N)));
-  N* const teacher_map = student_map + positions;
-  const auto pooled = [&](const auto& x) {  // one buffer: the student's overwrite the teacher's after use
-    return SampleMaps<N>{teacher_map + positions, x.channels, sample.height, sample.width, positions, 1};
+  detail::ScratchFrame frame;
+  N *const student_map = frame.take<N>(positions), *const teacher_map = frame.take<N>(positions);
+  N* const pooled_maps = frame.take<N>(pooled_channels * positions);
+  const auto pooled = [&](const auto& x) {  // one buffer: the teacher's are not needed any more when the student's are
+    return SampleMaps<N>{pooled_maps, x.channels, sample.height, sample.width, positions, 1};
   };
   const auto read_only = [](const SampleMaps<N>& x) {
     return SampleMaps<const N>{x.data, x.channels, x.height, x.width, x.channel_stride, x.position_stride};

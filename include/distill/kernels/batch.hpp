@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <cstdint>
 #include <type_traits>
 #include <utility>
 
@@ -22,7 +21,8 @@ namespace kernels {
 
 /// What a loss keeps of n samples: n x n matrices of the computed type, and vectors of n doubles.
 struct BatchMemory {
-  std::size_t squares, vectors;
+  static constexpr std::size_t most = 6;
+  std::size_t squares, vectors;  // up to `most` of each
 };
 
 /// Columns of a matrix in one panel: no more numbers than a matrix of pairs, unless the batch is small.
@@ -50,34 +50,35 @@ class Batch {
  public:
   /// Losses and gradient of samples that do not count are set to 0.
   template <class Call>
-  Batch(const Call& call, BatchMemory memory, const RowOptions& options) : executor(options.executor) {
-    const std::size_t rows = call.student.rows, cols = widest(call.student, call.teacher);
-    const SampleWeights row_weights(options.weights, rows);
+  Batch(const Call& call, BatchMemory memory, const RowOptions& options)
+      : executor(options.executor),
+        panel_width(panel_cols(call.student.rows, widest(call.student, call.teacher))),
+        workspace_(options.workspace.data, options.workspace.bytes),
+        frame_(options.workspace.data ? workspace_ : detail::scratch()) {
+    const SampleWeights row_weights(options.weights, call.student.rows);
     row_weights.clear_ignored(call.grad, options.losses);
-    panel_width = panel_cols(rows, cols);
-    detail::ScratchArrays arrays(memory_for(batch_bytes<C>(memory, rows, cols), options.workspace));
-    squares_ = arrays.take<C>(0);
-    for (std::size_t k = 0; k < memory.squares; ++k) arrays.take<C>(rows * rows);
-    vectors_ = arrays.take<double>(0);
-    for (std::size_t k = 0; k < memory.vectors; ++k) arrays.take<double>(rows);
-    weights = arrays.take<double>(rows);
-    losses = arrays.take<double>(rows);
-    lane_weights = arrays.take<C>(rows);
-    panel = arrays.take<C>(rows * panel_width);
-    other_panel = arrays.take<C>(rows * panel_width);
-    panel_means = arrays.take<double>(panel_width);
-    index = arrays.take<std::size_t>(rows);
+    row_weights.for_each([&](std::size_t, double) { ++size; });
+    for (std::size_t k = 0; k < memory.squares; ++k) squares_[k] = frame_.take<C>(size * size);
+    for (std::size_t k = 0; k < memory.vectors; ++k) vectors_[k] = frame_.take<double>(size);
+    weights = frame_.take<double>(size);
+    losses = frame_.take<double>(size);
+    lane_weights = frame_.take<C>(size);
+    panel = frame_.take<C>(size * panel_width);
+    other_panel = frame_.take<C>(size * panel_width);
+    panel_means = frame_.take<double>(panel_width);
+    index = frame_.take<std::size_t>(size);
+    std::size_t next = 0;
     row_weights.for_each([&](std::size_t i, double weight) {
-      weights[size] = weight;
-      lane_weights[size] = static_cast<C>(weight);
-      losses[size] = 0;
-      index[size++] = i;
+      weights[next] = weight;
+      lane_weights[next] = static_cast<C>(weight);
+      losses[next] = 0;
+      index[next++] = i;
     });
     total_weight = row_weights.total();
   }
 
-  C* square(std::size_t k) const { return squares_ + k * (detail::bytes_of<C>(size * size) / sizeof(C)); }
-  double* vector(std::size_t k) const { return vectors_ + k * (detail::bytes_of<double>(size) / sizeof(double)); }
+  C* square(std::size_t k) const { return squares_[k]; }
+  double* vector(std::size_t k) const { return vectors_[k]; }
   /// The memory of vector k, for numbers of the squares' type, which is no larger.
   C* lane_vector(std::size_t k) const { return reinterpret_cast<C*>(vector(k)); }
 
@@ -114,14 +115,10 @@ class Batch {
   double* panel_means;
 
  private:
-  static void* memory_for(std::size_t bytes, const Workspace& workspace) {
-    if (!workspace.data) return detail::scratch().batch.reserve(bytes);
-    const auto address = reinterpret_cast<std::uintptr_t>(workspace.data);
-    return static_cast<char*>(workspace.data) + (64 - address % 64) % 64;
-  }
-
-  C* squares_;
-  double* vectors_;
+  detail::ScratchStack workspace_;  // the caller's memory
+  detail::ScratchFrame frame_;
+  C* squares_[BatchMemory::most];
+  double* vectors_[BatchMemory::most];
 };
 
 /// The bytes of workspace of a loss that keeps `memory` in C, for matrices of these shapes.

@@ -81,9 +81,9 @@ void for_each_channel(const FeatureMapView<S>& student, const FeatureMapView<T>&
     const std::size_t begin = block * channels_at_once, count = (std::min)(channels_at_once, channels - begin);
     // from one channel to the next: an odd number of cache lines, so that channels do not share cache sets
     const std::size_t stride = (batch * n / 16 | 1) * 16 + 32;
-    detail::ScratchArrays arrays(detail::scratch().inputs, 2 * detail::bytes_of<C>(channels_at_once * stride));
-    C* const s = arrays.take<C>(channels_at_once * stride);
-    C* const t = arrays.take<C>(channels_at_once * stride);
+    detail::ScratchFrame frame;
+    C* const s = frame.take<C>(channels_at_once * stride);
+    C* const t = frame.take<C>(channels_at_once * stride);
     for (std::size_t i = 0; i < batch; ++i) {
       if (!is_live(i)) continue;
       gather_channels(student, i, begin, count, s + i * n, stride);

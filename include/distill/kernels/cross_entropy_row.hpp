@@ -6,6 +6,7 @@
 #include <cstddef>
 
 #include <distill/core/scalar.hpp>
+#include <distill/core/scratch.hpp>
 #include <distill/core/version.hpp>
 #include <distill/kernels/backward_row.hpp>
 #include <distill/kernels/exact_row.hpp>
@@ -31,14 +32,14 @@ double exact_cross_entropy_row(const Stored* x, std::size_t n, std::size_t label
   }
   if (grad) {
     // every element is computed before any is written: grad may be the student's memory
-    KeptRow<L> rows[1];
-    reserve_kept_rows(rows, n);
+    detail::ScratchFrame frame;
+    T* const row = frame.take<T>(n);
     for (std::size_t i = 0; i < n; ++i) {
       const long double log_q = q.log_probability(i);
       const long double element = i == label ? std::expm1(log_q) + smooth : std::exp(log_q);
-      rows[0].values[i] = static_cast<T>(static_cast<long double>(scale) * (element - share));
+      row[i] = static_cast<T>(static_cast<long double>(scale) * (element - share));
     }
-    put_row<L>(rows[0].values, n, grad, accumulate);
+    put_row<L>(row, n, grad, accumulate);
   }
   return static_cast<double>(loss);
 }
@@ -49,8 +50,9 @@ double cross_entropy_row(const Stored* x, std::size_t n, std::size_t label, doub
                          Stored* grad, bool accumulate) {
   using T = typename L::Scalar;
   const T own = detail::load_scalar<T>(x + label);
+  detail::ScratchFrame frame;
   KeptRow<L> kept[1];
-  if (grad) reserve_kept_rows(kept, n);
+  if (grad) take_kept_rows(frame, kept, n);
   ExpStream<L> others(1);
   if (n == 1 || !std::isfinite(own) || !sum_exponentials(others, x, n, label, grad ? kept : nullptr, grad)) {
     return exact_cross_entropy_row<L>(x, n, label, smoothing, scale, grad, accumulate);

@@ -13,6 +13,7 @@
 
 #include <distill/core/options.hpp>
 #include <distill/core/scalar.hpp>
+#include <distill/core/scratch.hpp>
 #include <distill/core/version.hpp>
 #include <distill/kernels/distillation_terms.hpp>
 #include <distill/kernels/exact_row.hpp>
@@ -54,7 +55,8 @@ class DistillationRow {
     fetched_grad_ = grad;
     if (n_ > 1 && is_ordinary_temperature(temperature_)) {
       const bool keep = grad != nullptr || sums_nonnegative_terms;
-      if (keep) reserve_kept_rows(kept_, n_);
+      detail::ScratchFrame frame;
+      if (keep) take_kept_rows(frame, kept_, n_);
       if (keep ? sweep<true>() : sweep<false>()) {
         double kl = sums_nonnegative_terms ? 0 : kl_from_sums();
         double ce = 0;
@@ -301,7 +303,8 @@ class DistillationRow {
     return kl;
   }
 
-  double exact(const RowFactors& factors, double scale, Student* grad, bool accumulate) const {
+  /// Not inlined, so that it does not cost the fast sweeps their registers.
+  [[gnu::noinline]] double exact(const RowFactors& factors, double scale, Student* grad, bool accumulate) const {
     const ExactSoftmax<Teacher> p(x_teacher_, n_, temperature_);
     const ExactSoftmax<Student> q(x_student_, n_, temperature_);
     const ExactSoftmax<Student> hard(x_student_, n_, 1);
@@ -309,8 +312,8 @@ class DistillationRow {
     const double ce = has_label ? static_cast<double>(-hard.log_probability(label_)) : 0;
     if (grad) {
       // every element is computed before any is written: grad may be the student's memory
-      KeptRow<L> rows[1];
-      reserve_kept_rows(rows, n_);
+      detail::ScratchFrame frame;
+      T* const row = frame.take<T>(n_);
       const auto soft = static_cast<long double>(factors.soft) / static_cast<long double>(temperature_);
       const auto hard_factor = static_cast<long double>(factors.hard);
       for (std::size_t i = 0; i < n_; ++i) {
@@ -319,9 +322,9 @@ class DistillationRow {
           const long double log_probability = hard.log_probability(i);
           element += hard_factor * (i == label_ ? std::expm1(log_probability) : std::exp(log_probability));
         }
-        rows[0].values[i] = static_cast<T>(element * static_cast<long double>(scale));
+        row[i] = static_cast<T>(element * static_cast<long double>(scale));
       }
-      put_row<L>(rows[0].values, n_, grad, accumulate);
+      put_row<L>(row, n_, grad, accumulate);
     }
     return weighted(factors, kl, ce);
   }

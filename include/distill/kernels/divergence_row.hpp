@@ -13,6 +13,7 @@
 #include <cstddef>
 
 #include <distill/core/scalar.hpp>
+#include <distill/core/scratch.hpp>
 #include <distill/core/version.hpp>
 #include <distill/kernels/divergence.hpp>
 #include <distill/kernels/exact_row.hpp>
@@ -59,7 +60,7 @@ class DivergenceRow {
   /// False if the fast sweeps cannot take the row.
   bool compute() {
     if (!is_ordinary_temperature(temperature_)) return false;
-    reserve_kept_rows(kept_, n_);
+    take_kept_rows(frame_, kept_, n_);
     if (!sum_exponentials(student_, x_, n_, label_, &kept_[0])) return false;
     bool is_first = true;
     for (std::size_t k = 0; k < teachers_.count; ++k) {
@@ -175,6 +176,7 @@ class DivergenceRow {
   double temperature_;
   std::size_t label_;
   ExpStream<L> student_;
+  detail::ScratchFrame frame_;
   KeptRow<L> kept_[3];
   double value_ = 0;
   double slope_sum_ = 0;
@@ -195,8 +197,8 @@ class ExactDivergenceRow {
         temperature_(temperature),
         label_(has_label ? label : none),
         q_(student, n, temperature, label_),
-        x_(student) {
-    slopes_ = static_cast<long double*>(detail::scratch().rows.reserve(n * sizeof(long double)));
+        x_(student),
+        slopes_(frame_.take<long double>(n)) {
     for (std::size_t i = 0; i < n; ++i) slopes_[i] = 0;
     for (std::size_t k = 0; k < teachers.count; ++k) {
       if (teachers.weights[k] != 0) add_teacher(teachers.scores[k], teachers.weights[k]);
@@ -261,6 +263,7 @@ class ExactDivergenceRow {
   std::size_t label_;
   ExactSoftmax<Student> q_;
   const Student* x_;
+  detail::ScratchFrame frame_;
   long double* slopes_;
   long double value_ = 0;
   long double slope_sum_ = 0;

@@ -33,24 +33,17 @@ struct KeptRow {
   T* values = nullptr;
   T* offsets = nullptr;
 
-  /// Elements of scratch memory that a row of n needs; stores of whole lanes may run past the row's end.
-  static std::size_t size(std::size_t n) {
-    const std::size_t chunks = (n + chunk_size<L> - 1) / chunk_size<L>;
-    return (padded(n) + chunks + 15) / 16 * 16;
-  }
-  static KeptRow at(T* memory, std::size_t n) { return {memory, memory + padded(n)}; }
-
- private:
-  static std::size_t padded(std::size_t n) { return (n + L::width - 1) / L::width * L::width; }
 };
 
-/// `count` kept rows for rows of n in the calling thread's scratch memory.
+/// Gives kept rows memory for rows of n; stores of whole lanes may run past a row's end. Not inlined: it would take
+/// registers from the sweeps.
 template <class L, std::size_t count>
-void reserve_kept_rows(KeptRow<L> (&rows)[count], std::size_t n) {
+[[gnu::noinline]] void take_kept_rows(detail::ScratchFrame& frame, KeptRow<L> (&rows)[count], std::size_t n) {
   using T = typename L::Scalar;
-  const std::size_t size = KeptRow<L>::size(n);
-  T* memory = static_cast<T*>(detail::scratch().rows.reserve(count * size * sizeof(T)));
-  for (std::size_t k = 0; k < count; ++k) rows[k] = KeptRow<L>::at(memory + k * size, n);
+  for (KeptRow<L>& row : rows) {
+    row.values = frame.take<T>((n + L::width - 1) / L::width * L::width);
+    row.offsets = frame.take<T>((n + chunk_size<L> - 1) / chunk_size<L>);
+  }
 }
 
 /// Temperatures outside this range make the fast sweeps inaccurate; exact_row.hpp computes such rows.

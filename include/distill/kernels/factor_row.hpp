@@ -28,9 +28,9 @@ double factor_row(const F& f, Outer outer, const AttentionSample<S, T>& sample, 
   if (has_no_gaps && is_like_student(teacher) && (!grad.data || is_like_student(grad))) {
     return unit_difference_row<L>(f, outer, student.data, teacher.data, n, factor, grad.data, accumulate);
   }
-  detail::ScratchArrays arrays(detail::scratch().inputs, 2 * detail::bytes_of<N>(n));
+  detail::ScratchFrame frame;
   const auto pooled = [&, h = height, w = width](const auto& maps) {
-    const SampleMaps<N> copy{arrays.take<N>(n), channels, h, w, positions, 1};
+    const SampleMaps<N> copy{frame.take<N>(n), channels, h, w, positions, 1};
     average_pool(maps, copy);
     return copy;
   };

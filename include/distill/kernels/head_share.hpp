@@ -23,10 +23,10 @@ double head_share(const S* student, const T* teacher, std::size_t n, double temp
     C p, gap;
     std::uint32_t index;
   };
-  detail::ScratchArrays arrays(detail::scratch().classes, 2 * detail::bytes_of<C>(n) + detail::bytes_of<Class>(n));
-  C* const p = arrays.take<C>(n);
-  C* const q = arrays.take<C>(n);
-  Class* const classes = arrays.take<Class>(n);
+  detail::ScratchFrame frame;
+  C* const p = frame.take<C>(n);
+  C* const q = frame.take<C>(n);
+  Class* const classes = frame.take<Class>(n);
   softmax_row<L>(teacher, n, temperature, p);
   softmax_row<L>(student, n, temperature, q);
   double all = 0;

@@ -72,10 +72,8 @@ class RelationHeads {
  private:
   /// Not finite, and nothing written, if a product overflowed.
   double head(std::size_t h, double factor) const {
-    detail::ScratchArrays arrays(detail::scratch().products, 2 * detail::bytes_of<C>(n_ * student_width_) +
-                                                                 detail::bytes_of<C>(n_ * teacher_width_) +
-                                                                 2 * detail::bytes_of<C>(n_ * n_));
-    const auto matrix = [&](std::size_t cols) { return eigen_map(arrays.take<C>(n_ * cols), n_, cols); };
+    detail::ScratchFrame frame;
+    const auto matrix = [&](std::size_t cols) { return eigen_map(frame.take<C>(n_ * cols), n_, cols); };
     auto s = matrix(student_width_), grad = matrix(student_width_), t = matrix(teacher_width_);
     auto student = matrix(n_), teacher = matrix(n_);
     gather<L>(student_, h, student_width_, s.data());
@@ -99,12 +97,10 @@ class RelationHeads {
   double exact_head(std::size_t h, double factor) const {
     using X = long double;
     const std::size_t d = student_width_;
-    detail::ScratchArrays arrays(
-        detail::scratch().products,
-        2 * detail::bytes_of<X>(n_ * d) + detail::bytes_of<X>(n_ * teacher_width_) + 2 * detail::bytes_of<X>(n_));
-    X *const s = arrays.take<X>(n_ * d), *const grad = arrays.take<X>(n_ * d);
-    X *const t = arrays.take<X>(n_ * teacher_width_), *const log_q = arrays.take<X>(n_),
-             *const log_p = arrays.take<X>(n_);
+    detail::ScratchFrame frame;
+    X *const s = frame.take<X>(n_ * d), *const grad = frame.take<X>(n_ * d);
+    X *const t = frame.take<X>(n_ * teacher_width_), *const log_q = frame.take<X>(n_),
+             *const log_p = frame.take<X>(n_);
     gather<Exact>(student_, h, d, s);
     gather<Exact>(teacher_, h, teacher_width_, t);
     std::fill_n(grad, n_ * d, X(0));

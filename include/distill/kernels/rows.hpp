@@ -156,8 +156,8 @@ double reduce_groups(RowSizes sizes, const GradientTarget<View>& grad, const Row
       total += w * loss;
     });
   } else {
-    double* losses = options.losses;
-    if (!losses) losses = static_cast<double*>(detail::scratch().losses.reserve(sizes.rows * sizeof(double)));
+    detail::ScratchFrame frame;
+    double* const losses = options.losses ? options.losses : frame.take<double>(sizes.rows);
     for_each_block(sizes.rows, sizes.elements, options.executor, [&](std::size_t begin, std::size_t end) {
       compute(begin, end, [&](std::size_t i, double loss, double) { losses[i] = loss; });
     });

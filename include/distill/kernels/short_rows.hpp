@@ -83,9 +83,8 @@ class ShortRows {
  public:
   ShortRows(std::size_t n, double temperature) : n_(n), temperature_(temperature) {
     const std::size_t size = (n + width - 1) / width * width * width;  // of whole tiles
-    detail::ScratchArrays arrays(detail::scratch().rows, (has_label ? 5 : 4) * detail::bytes_of<T>(size));
-    for (T** columns : {&student_, &teacher_, &student_power_, &teacher_power_}) *columns = arrays.take<T>(size);
-    hard_power_ = has_label ? arrays.take<T>(size) : nullptr;
+    for (T** columns : {&student_, &teacher_, &student_power_, &teacher_power_}) *columns = frame_.take<T>(size);
+    hard_power_ = has_label ? frame_.take<T>(size) : nullptr;
   }
 
   /// Writes the rows' losses, and each one's gradient times its factor.
@@ -122,7 +121,7 @@ class ShortRows {
     Student* ordinary[width];
     for (std::size_t r = 0; r < width; ++r) ordinary[r] = std::isfinite(sums[r]) ? rows.grad[r] : nullptr;
     if (rows.grad[0]) put_columns(ordinary, accumulate);
-    for (std::size_t r = 0; r < rows.count; ++r) {  // last, as this needs the columns' memory
+    for (std::size_t r = 0; r < rows.count; ++r) {
       if (std::isfinite(sums[r])) continue;
       DistillationRow<precision, has_label, L, Student, Teacher> row(rows.student[r], rows.teacher[r], n_, temperature_,
                                                                      has_label ? rows.label[r] : 0);
@@ -287,6 +286,7 @@ class ShortRows {
 
   std::size_t n_;
   double temperature_;
+  detail::ScratchFrame frame_;
   T *student_, *teacher_, *student_power_, *teacher_power_, *hard_power_;  // columns of the rows' numbers
 };
 

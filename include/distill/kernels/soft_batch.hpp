@@ -50,20 +50,17 @@ double reduce_soft_batch(const Loss& loss, const detail::TeacherCall<S, T, G>& c
   if (live == 0) return 0;
 
   const bool wants_gradient = call.grad.view.data != nullptr;
-  using detail::bytes_of;
-  detail::ScratchArrays arrays(detail::scratch().inputs,
-                               4 * bytes_of<C>(live * cols) + 3 * bytes_of<double>(live) + bytes_of<std::size_t>(live) +
-                                   bytes_of<TransformRow<L>>(live) + bytes_of<double>(work_size(live)));
-  C* const z = arrays.take<C>(live * cols);
-  C* const q = arrays.take<C>(live * cols);
-  C* const p = arrays.take<C>(live * cols);
-  C* const g = arrays.take<C>(live * cols);
-  double* const weights = arrays.take<double>(live);
-  double* const losses = arrays.take<double>(live);
-  double* const own_losses = arrays.take<double>(live);
-  std::size_t* const index = arrays.take<std::size_t>(live);
-  TransformRow<L>* const transforms = arrays.take<TransformRow<L>>(live);
-  double* const work = arrays.take<double>(work_size(live));
+  detail::ScratchFrame frame;
+  C* const z = frame.take<C>(live * cols);
+  C* const q = frame.take<C>(live * cols);
+  C* const p = frame.take<C>(live * cols);
+  C* const g = frame.take<C>(live * cols);
+  double* const weights = frame.take<double>(live);
+  double* const losses = frame.take<double>(live);
+  double* const own_losses = frame.take<double>(live);
+  std::size_t* const index = frame.take<std::size_t>(live);
+  TransformRow<L>* const transforms = frame.take<TransformRow<L>>(live);
+  double* const work = frame.take<double>(work_size(live));
   std::size_t next = 0;
   row_weights.for_each([&](std::size_t i, double weight) {
     weights[next] = weight;

@@ -6,6 +6,7 @@
 #include <cstddef>
 
 #include <distill/core/scalar.hpp>
+#include <distill/core/scratch.hpp>
 #include <distill/core/version.hpp>
 #include <distill/kernels/exact_row.hpp>
 #include <distill/kernels/exp_stream.hpp>
@@ -20,8 +21,9 @@ namespace kernels {
 template <class L, class Stored, class Out>
 void softmax_row(const Stored* x, std::size_t n, double temperature, Out* out) {
   using T = typename L::Scalar;
+  detail::ScratchFrame frame;
   KeptRow<L> kept[1];
-  reserve_kept_rows(kept, n);
+  take_kept_rows(frame, kept, n);
   ExpStream<L> stream(temperature);
   if (n > 1 && is_ordinary_temperature(temperature) && sum_exponentials(stream, x, n, none, kept, out)) {
     for (std::size_t begin = 0, chunk = 0; begin < n; begin += chunk_size<L>, ++chunk) {

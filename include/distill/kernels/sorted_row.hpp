@@ -29,13 +29,12 @@ double sorted_row(const S* student, std::size_t n, double temperature, const T* 
     C q;
     std::uint32_t index;
   };
-  detail::ScratchArrays arrays(detail::scratch().classes, 3 * detail::bytes_of<C>(n) + detail::bytes_of<C>(teacher_n) +
-                                                              detail::bytes_of<Ranked>(n));
-  C* const z = arrays.take<C>(n);
-  C* const q = arrays.take<C>(n);
-  C* const g = arrays.take<C>(n);
-  C* const p = arrays.take<C>(teacher_n);
-  Ranked* const ranked = arrays.take<Ranked>(n);
+  detail::ScratchFrame frame;
+  C* const z = frame.take<C>(n);
+  C* const q = frame.take<C>(n);
+  C* const g = frame.take<C>(n);
+  C* const p = frame.take<C>(teacher_n);
+  Ranked* const ranked = frame.take<Ranked>(n);
 
   TransformRow<L> transform(logits, true), teacher_transform(logits, transforms_teacher);
   transform.forward(student, n, z);

@@ -63,7 +63,7 @@ class SparseStudent {
   /// `classes` are sorted by index.
   SparseStudent(const Student* x, std::size_t n, double temperature, const SparseClass* classes, std::size_t count)
       : x_(x), n_(n), temperature_(temperature), classes_(classes), count_(count), stream_(temperature) {
-    reserve_kept_rows(kept_, n);
+    take_kept_rows(frame_, kept_, n);
     is_ordinary_ = n > 1 && is_ordinary_temperature(temperature) && sum_exponentials(stream_, x, n, none, kept_);
     if (is_ordinary_) {
       double inside = 0;
@@ -147,6 +147,7 @@ class SparseStudent {
   const SparseClass* classes_;
   std::size_t count_;
   ExpStream<L> stream_;
+  detail::ScratchFrame frame_;
   KeptRow<L> kept_[1];
   bool is_ordinary_;
   double log_total_, log_others_;

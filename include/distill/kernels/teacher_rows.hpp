@@ -75,10 +75,9 @@ double with_stored_row(const detail::TeacherCall<S, T, G>& call, std::size_t i, 
     return run({&scores, &weight, 1});
   }
   const std::size_t count = teachers.size();
-  detail::ScratchArrays arrays(detail::scratch().inputs,
-                               detail::bytes_of<const T*>(count) + detail::bytes_of<double>(count));
-  const T** const scores = arrays.take<const T*>(count);
-  double* const weights = arrays.take<double>(count);
+  detail::ScratchFrame frame;
+  const T** const scores = frame.take<const T*>(count);
+  double* const weights = frame.take<double>(count);
   for (std::size_t k = 0; k < count; ++k) {
     scores[k] = teachers[k].scores.matrix.row(i);
     weights[k] = teachers[k].weight;
@@ -95,19 +94,17 @@ double with_transformed_row(const LogitTransform& transform, const detail::Teach
   using C = typename L::Scalar;
   const std::size_t count = call.teachers.size(), n = call.student.cols;
   G* const grad = gradient_row(call.grad, i);
-  detail::ScratchArrays arrays(
-      detail::scratch().inputs,
-      detail::bytes_of<const C*>(count) + detail::bytes_of<double>(count) + (count + 3) * detail::bytes_of<C>(n));
-  const C** const scores = arrays.take<const C*>(count);
-  double* const weights = arrays.take<double>(count);
-  C* const z = arrays.take<C>(n);
-  C* const g = arrays.take<C>(n);
-  C* const other = arrays.take<C>(n);
+  detail::ScratchFrame frame;
+  const C** const scores = frame.take<const C*>(count);
+  double* const weights = frame.take<double>(count);
+  C* const z = frame.take<C>(n);
+  C* const g = frame.take<C>(n);
+  C* const other = frame.take<C>(n);
   TransformRow<L> student_transform(transform, true);
   student_transform.forward(call.student.row(i), n, z);
   for (std::size_t k = 0; k < count; ++k) {
     const WeightedTeacher<const T>& teacher = call.teachers[k];
-    C* const t = arrays.take<C>(n);
+    C* const t = frame.take<C>(n);
     weights[k] = teacher.weight;
     scores[k] = t;
     if (weights[k] == 0) continue;
@@ -145,8 +142,8 @@ double unmasked_row(const S* student, const T* teacher, std::size_t n, S* grad, 
   std::size_t first = 0;
   while (first < n && !(is_masked(student + first) && is_masked(teacher + first))) ++first;
   if (first == n) return row_loss(student, teacher, grad, accumulate);
-  C* const s = static_cast<C*>(detail::scratch().rows.reserve(3 * n * sizeof(C)));
-  C *const t = s + n, *const g = t + n;
+  detail::ScratchFrame frame;
+  C *const s = frame.take<C>(n), *const t = frame.take<C>(n), *const g = frame.take<C>(n);
   for (std::size_t j = 0; j < n; ++j) {
     const bool both = is_masked(student + j) && is_masked(teacher + j);
     s[j] = both ? C(0) : detail::load_scalar<C>(student + j);

@@ -75,11 +75,11 @@ void log_softmax_row(const Stored* x, std::size_t n, double temperature, Out* ou
     }
     return;
   }
-  KeptRow<L> kept[1];
-  reserve_kept_rows(kept, n);
+  detail::ScratchFrame frame;
+  T* const row = frame.take<T>(n);
   const ExactSoftmax<Stored> exact(x, n, temperature);
-  for (std::size_t i = 0; i < n; ++i) kept[0].values[i] = static_cast<T>(exact.log_probability(i));
-  for (std::size_t i = 0; i < n; ++i) detail::store_scalar(out + i, kept[0].values[i]);
+  for (std::size_t i = 0; i < n; ++i) row[i] = static_cast<T>(exact.log_probability(i));
+  for (std::size_t i = 0; i < n; ++i) detail::store_scalar(out + i, row[i]);
 }
 
 }  // namespace kernels

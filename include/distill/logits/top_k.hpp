@@ -51,7 +51,8 @@ void require_sparse_teacher(const char* who, const SparseTeacherView<Index, T>& 
   require_memory(who, "indices", indices);
   require_view(who, "log_probabilities", teacher.log_probabilities);
   require_same_shape(who, "log_probabilities", teacher.log_probabilities, "indices", indices);
-  auto* const seen = static_cast<std::size_t*>(scratch().classes.reserve(indices.cols * sizeof(std::size_t)));
+  ScratchFrame frame;
+  std::size_t* const seen = frame.take<std::size_t>(indices.cols);
   for (std::size_t i = 0; i < rows; ++i) {
     if (weights && weights[i] == 0) continue;
     for (std::size_t j = 0; j < indices.cols; ++j) {
@@ -82,7 +83,8 @@ double reduce_top_k(const Loss& loss, const Term& term, double linear, const Mat
       [](std::size_t) { return false; },
       [&](std::size_t i, double factor) {
         using Class = kernels::SparseClass;
-        auto* const classes = static_cast<Class*>(scratch().classes.reserve(count * sizeof(Class)));
+        ScratchFrame frame;
+        Class* const classes = frame.take<Class>(count);
         for (std::size_t j = 0; j < count; ++j) {
           classes[j] = {static_cast<std::size_t>(teacher.indices.row(i)[j]),
                         load_scalar<double>(teacher.log_probabilities.row(i) + j), 0, 0, 0};

@@ -76,17 +76,14 @@ struct ChannelGram {
   double sample_loss(const FeatureMapView<S>& student, const FeatureMapView<T>& teacher,
                      const GradientTarget<FeatureMapView<G>>& grad, std::size_t n, double factor) const {
     using C = detail::compute_t<S, T>;
-    using detail::bytes_of;
     const std::size_t channels = student.channels, positions = student.positions();
     const std::size_t most = (std::max)(positions, teacher.positions());
-    detail::ScratchArrays arrays(
-        detail::scratch().products,
-        2 * bytes_of<C>(channels * channels) + 2 * bytes_of<C>(channels * most) + bytes_of<double>(channels));
-    C* const s = arrays.take<C>(channels * channels);
-    C* const t = arrays.take<C>(channels * channels);
-    C* const maps = arrays.take<C>(channels * most);
-    C* const products = arrays.take<C>(channels * most);
-    double* const lengths = arrays.take<double>(channels);
+    detail::ScratchFrame frame;
+    C* const s = frame.take<C>(channels * channels);
+    C* const t = frame.take<C>(channels * channels);
+    C* const maps = frame.take<C>(channels * most);
+    C* const products = frame.take<C>(channels * most);
+    double* const lengths = frame.take<double>(channels);
     gram(teacher, n, maps, t);
     gram(student, n, maps, s);
     const bool wants_gradient = grad.view.data != nullptr;
