@@ -8,7 +8,7 @@ function(normalise out text)
   set(${out} "${text}" PARENT_SCOPE)
 endfunction()
 
-file(GLOB_RECURSE sources ${ROOT}/tests/docs/*.cpp ${ROOT}/tests/adapters/*.cpp ${ROOT}/examples/*.cpp
+file(GLOB_RECURSE sources ${ROOT}/tests/docs/*.[ch]pp ${ROOT}/tests/adapters/*.cpp ${ROOT}/examples/*.cpp
   ${ROOT}/examples/*.hpp)
 set(count 0)
 foreach(source ${sources})

@@ -81,7 +81,7 @@ class ShortRows {
   static constexpr bool sums_nonnegative_terms = precision == Precision::high && std::is_same_v<T, float>;
 
  public:
-  ShortRows(std::size_t n, double temperature) : n_(n), temperature_(temperature) {
+  [[gnu::noinline]] ShortRows(std::size_t n, double temperature) : n_(n), temperature_(temperature) {
     const std::size_t size = (n + width - 1) / width * width * width;  // of whole tiles
     for (T** columns : {&student_, &teacher_, &student_power_, &teacher_power_}) *columns = frame_.take<T>(size);
     hard_power_ = has_label ? frame_.take<T>(size) : nullptr;
