@@ -357,6 +357,18 @@ TEST_CASE("libtorch: the same on LibTorch's threads") {
   CHECK(torch::equal(s.grad(), s2.grad()));
 }
 
+TEST_CASE("docs/executors.md: LibTorch's threads") {
+  const auto torch_loop = [](std::size_t n, distill::LoopBody body) {
+    at::parallel_for(0, static_cast<std::int64_t>(n), 1, [&](std::int64_t begin, std::int64_t end) {
+      for (; begin < end; ++begin) body(static_cast<std::size_t>(begin));
+    });
+  };
+  const Tensor s = random({300, classes}, 23), t = random({300, classes}, 24);
+  const distill::libtorch::RowOptions options{.executor = torch_loop};
+  CHECK(apply(distill::KlDivergence{}, s, t, options).item<double>() ==
+        apply(distill::KlDivergence{}, s, t).item<double>());
+}
+
 TEST_CASE("libtorch: no rows") {
   const Tensor s = leaf(torch::empty({0, classes}));
   const Tensor value = apply(distill::KlDivergence{}, s, torch::empty({0, classes}));
