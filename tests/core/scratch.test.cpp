@@ -1,10 +1,15 @@
 #include <doctest/doctest.h>
 
+#include <csignal>
 #include <cstdint>
 #include <cstring>
 #include <distill/core/scratch.hpp>
 #include <thread>
 #include <vector>
+#if __has_include(<sys/wait.h>)
+#include <sys/wait.h>
+#include <unistd.h>
+#endif
 
 using distill::release_scratch;
 using distill::scratch_bytes;
@@ -142,6 +147,33 @@ TEST_CASE("a stack in the caller's memory allocates nothing") {
   CHECK(scratch_bytes() == 0);
   CHECK(memory.back() == 9);  // and may be read again
 }
+
+#if __has_include(<sys/wait.h>) && (defined(DISTILL_SCRATCH_GUARDS) || defined(DISTILL_ADDRESS_SANITIZER))
+TEST_CASE("a write past the end of an array ends the program") {
+  const auto dies = [](std::size_t size, std::size_t position) {
+    const pid_t child = fork();
+    if (child == 0) {
+      std::signal(SIGABRT, SIG_DFL);  // not doctest's
+      close(STDERR_FILENO);
+      {
+        ScratchFrame frame;
+        volatile char* const array = frame.take<char>(size);
+        frame.take<char>(100);
+        array[position] = 1;
+      }
+      _exit(0);
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    return !WIFEXITED(status) || WEXITSTATUS(status) != 0;
+  };
+  for (const std::size_t size : {std::size_t{10}, std::size_t{64}}) {
+    CHECK(!dies(size, size - 1));
+    CHECK(dies(size, size));
+    CHECK(dies(size, size + 15));
+  }
+}
+#endif
 
 TEST_CASE("scratch memory is a thread's own") {
   release_scratch();

@@ -19,6 +19,11 @@ TEST_CASE("the inline namespace's name holds the version, the instruction set an
   CHECK(name.rfind(prefix, 0) == 0);
   const auto has = [&](const char* part) { return name.find(part) != std::string::npos; };
   CHECK(has("noexcept") == (DISTILL_EXCEPTIONS == 0));
+#if defined(DISTILL_ADDRESS_SANITIZER)
+  CHECK(has("_asan"));
+#elif defined(DISTILL_SCRATCH_GUARDS)
+  CHECK(has("_guards"));
+#endif
 #if defined(__FMA__)
   CHECK(has("_fma"));
 #else
