@@ -186,14 +186,17 @@ const std::vector<AnyLoss>& every_loss() {
               }),
       on_maps("AttentionMatrix", false,
               [](const Maps& s, const Maps& t, const GradMaps& g, const RowOptions& options) {
-                return AttentionMatrix{.distance = AttentionMatrixDistance::kl, .heads = AttentionHeads::mean, .causal = true}(s, t, g, options);
+                const AttentionMatrix loss{
+                    .distance = AttentionMatrixDistance::kl, .heads = AttentionHeads::mean, .causal = true};
+                return loss(s, t, g, options);
               }),
       on_rows("ValueRelation, with padding", 3, 30 * 288,
               [](const Rows& s, const Rows& t, const GradRows& g, const RowOptions& options) {
                 const auto maps = [](const auto& m) { return nhwc(m.data, 3, 30, 1, 288); };
                 std::vector<int> mask(3 * 30, 1);
                 mask[5] = mask[40] = 0;
-                return ValueRelation{.relation_heads = 4}(maps(s), maps(t), TokenMask{mask.data(), 3, 30}, maps(g), options);
+                const ValueRelation loss{.relation_heads = 4};
+                return loss(maps(s), maps(t), TokenMask{mask.data(), 3, 30}, maps(g), options);
               }),
 
       on_maps("ChannelGram", false, ChannelGram{}),
