@@ -1,5 +1,5 @@
-// What an executor, or any other function of the caller's, may do while a call of a loss is under way: run other calls on
-// the same thread, to any depth, throw, and release scratch memory.
+// What an executor, or any other function of the caller's, may do while a call of a loss is under way: run other calls
+// on the same thread, to any depth, throw, and release scratch memory.
 #include <doctest/doctest.h>
 
 #include <algorithm>

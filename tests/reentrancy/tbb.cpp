@@ -1,4 +1,4 @@
-// Calls in a parallel loop of oneTBB, whose blocks are loops of oneTBB, too: while one waits, its thread works on others.
+// Calls in a parallel loop of oneTBB, each on such a loop itself: while one waits, its thread works on others.
 #include <doctest/doctest.h>
 
 #include <cstddef>

@@ -69,12 +69,13 @@ AnyLoss on_labels(const char* name, const Loss& loss) {
 /// Three samples of 24 channels of 20 x 18, one channel after the other, or one position.
 template <class Loss>
 AnyLoss on_maps(const char* name, bool channels_last, const Loss& loss) {
-  return on_rows(name, 3, 24 * 20 * 18, [=](const Rows& s, const Rows& t, const GradRows& g, const RowOptions& options) {
+  const auto of_maps = [=](const Rows& s, const Rows& t, const GradRows& g, const RowOptions& options) {
     const auto maps = [&](const auto& m) {
       return channels_last ? nhwc(m.data, 3, 20, 18, 24) : FeatureMapView{m.data, 3, 24, 20, 18};
     };
     return loss(maps(s), maps(t), maps(g), options);
-  });
+  };
+  return on_rows(name, 3, 24 * 20 * 18, of_maps);
 }
 
 template <class Call>
@@ -148,7 +149,8 @@ const std::vector<AnyLoss>& every_loss() {
       on_scores("TopKJensenShannon", with_top_k(TopKJensenShannon{})),
       on_scores("TopKTotalVariation", with_top_k(TopKTotalVariation{})),
       on_scores("softmax", with_executor([](auto s, auto, auto g, auto options) { softmax(s, g, 2, options); })),
-      on_scores("log_softmax", with_executor([](auto s, auto, auto g, auto options) { log_softmax(s, g, 2, options); })),
+      on_scores("log_softmax",
+                with_executor([](auto s, auto, auto g, auto options) { log_softmax(s, g, 2, options); })),
       on_scores("softmax_backward",
                 with_executor([](auto s, auto t, auto g, auto options) { softmax_backward(s, t, g, 2, options); })),
       on_scores("log_softmax_backward",

@@ -25,16 +25,16 @@ class LoopBody {
   void (*call_)(const void*, std::size_t);
 };
 
-/// A non-owning reference to a callable `executor(n, body)` that calls `body(i)` once for every i in [0, n), and returns
-/// when all have returned. A thread pool's parallel-for fits in one line:
+/// A non-owning reference to a callable `executor(n, body)` that calls `body(i)` once for every i in [0, n), and
+/// returns when all have returned. A thread pool's parallel-for fits in one line:
 ///
 ///     auto pool = [&](std::size_t n, distill::LoopBody body) { my_pool.parallel_for(0, n, body); };
 ///     kl(student, teacher, grad, {.executor = pool});
 ///
 /// It may call the body in any order and on any threads, run other calls of the library on these threads meanwhile, as
-/// pools do whose waiting threads help, and throw, once no body runs any more. It may not call a body twice or leave one
-/// out, return or throw while one runs, move a call that has begun to another thread, or resume calls on one thread in
-/// another order than the last begun first, as schedulers of fibres do. See docs/executors.md.
+/// pools do whose waiting threads help, and throw, once no body runs any more. It may not call a body twice or leave
+/// one out, return or throw while one runs, move a call that has begun to another thread, or resume calls on one thread
+/// in another order than the last begun first, as schedulers of fibres do. See docs/executors.md.
 ///
 /// Default-constructed it runs the loop in the calling thread.
 class Executor {

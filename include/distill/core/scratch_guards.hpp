@@ -1,6 +1,6 @@
-// What shows a write past the end of an array in scratch memory, as arrays lie side by side: under AddressSanitizer,
-// memory that nobody may touch; with DISTILL_SCRATCH_GUARDS, words that are compared when the arrays are given back, and
-// numbers that are NaN until they are written. Else nothing, at no cost.
+// What shows a write past the end of an array in scratch memory, where arrays lie side by side. Under AddressSanitizer:
+// memory that nobody may touch. With DISTILL_SCRATCH_GUARDS: words that are compared when the arrays are given back, and
+// arrays of NaN until they are written. Else nothing, at no cost.
 #pragma once
 
 #include <cstddef>

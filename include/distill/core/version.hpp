@@ -2,8 +2,8 @@
 //
 // Two translation units of one program may be compiled with different instruction sets. Were their inline functions
 // to share names, the linker would keep one of the two and a CPU could meet instructions that it lacks. So the name of
-// the inline namespace holds all that changes the code: version, instruction set, whether exceptions are off, and whether
-// scratch memory has guards.
+// the inline namespace holds all that changes the code: version, instruction set, whether exceptions are off, and
+// whether scratch memory has guards.
 #pragma once
 
 #if __cplusplus < 201703L && (!defined(_MSVC_LANG) || _MSVC_LANG < 201703L)

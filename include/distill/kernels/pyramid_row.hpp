@@ -56,7 +56,8 @@ bool compute_pyramid_row(const Pyramid& pyramid, const S* s, const T* t, double 
   detail::ScratchFrame frame;
   N* const difference = frame.take<N>(n);
   N* const band = frame.take<N>(width);
-  N* const steps = frame.take<N>(Pyramid::rows_of_levels * width);  // what each row of bins adds to the gradient of the positions in it
+  // what each row of bins adds to the gradient of the positions in it
+  N* const steps = frame.take<N>(Pyramid::rows_of_levels * width);
   const auto at = [](const N* x, std::size_t i, std::size_t end) { return load_up_to<L>(x + i, end - i, 0); };
   for (std::size_t i = 0; i < n; i += L::width) {
     store_up_to(load_up_to<L>(s + i, n - i, 0) - load_up_to<L>(t + i, n - i, 0), difference + i, n - i);
