@@ -275,9 +275,9 @@ TEST_CASE("AttentionMatrix: per_element counts what counts, mean and sum do not;
   problem.mask = {1, 1, 0, 1, 1, 1};
   const float mask[] = {1, 1, 0, 42, 1, 1, 1};
   RowOptions options;
-  const float weights[] = {0.5f, 2};
+  const std::vector<float> weights{0.5f, 2};
   options.weights = weights;
-  double losses[2];
+  std::vector<double> losses(2);
   options.losses = losses;
   for (const AttentionMatrixDistance distance : all_distances) {
     AttentionMatrix loss = matrix(distance);
@@ -467,7 +467,7 @@ TEST_CASE("AttentionMatrix: what is out of range or does not fit throws") {
       },
       "grad overlaps mask");
   CHECK(problem.grad.same_bits(before));
-  const float weights[] = {1, 0};  // an ignored sample's mask is not read
+  const std::vector<float> weights{1, 0};  // an ignored sample's mask is not read
   RowOptions options;
   options.weights = weights;
   CHECK(std::isfinite(plain(problem.s(), problem.t(), problem.tokens(), options)));

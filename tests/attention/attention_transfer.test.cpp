@@ -365,7 +365,7 @@ TEST_CASE("AttentionTransfer: what does not fit throws before anything is writte
   throws([&] { loss(endless, teacher, target); }, "student has strides beyond memory");
   const std::vector<float> negative{1, -1};
   RowOptions options;
-  options.weights = negative.data();
+  options.weights = negative;
   throws([&] { loss(student, teacher, target, options); }, "weights[1] is -1");
   AttentionTransfer infinite;
   infinite.weight = std::numeric_limits<double>::infinity();

@@ -29,7 +29,7 @@ TEST_CASE("layers: the sum of a loss over pairs, each with its weight") {
       layer_pair(MatrixView{s2.data(), 2, 3}, MatrixView{t2.data(), 2, 3}, MatrixView{g2.data(), 2, 3}, 2)};
   const std::vector<float> weights{1, 3};
   distill::RowOptions options;
-  options.weights = weights.data();
+  options.weights = weights;
   const double first = FeatureMatching{.weight = 1.5}(MatrixView{s1.data(), 2, 2}, MatrixView{t1.data(), 2, 2},
                                                       MatrixView{expected1.data(), 2, 2}, options);
   const double second = FeatureMatching{.weight = 6}(MatrixView{s2.data(), 2, 3}, MatrixView{t2.data(), 2, 3},
@@ -83,7 +83,7 @@ TEST_CASE("layers: mistakes") {
   const MatrixView s{s1.data(), 2, 2};
   std::vector<double> losses(2);
   distill::RowOptions options;
-  options.losses = losses.data();
+  options.losses = losses;
   support::check_throws([&] { sum_over_layers(FeatureMatching{}, std::array{layer_pair(s, s, 1)}, options); },
                         {"sum_over_layers", "losses"});
   support::check_throws(

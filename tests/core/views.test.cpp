@@ -3,6 +3,7 @@
 #include <Eigen/Core>
 #include <array>
 #include <cstdint>
+#include <distill/core/options.hpp>
 #include <distill/core/views.hpp>
 #include <limits>
 #include <span>
@@ -158,7 +159,7 @@ TEST_CASE("labels in Eigen's vectors") {
   CHECK(as_labels(row).size == 5);
   CHECK(as_labels(column.segment(1, 2)).data == column.data() + 1);
   const Eigen::MatrixXi matrix = Eigen::MatrixXi::Zero(2, 3);
-  support::check_throws([&] { (void)as_labels(matrix); }, {"labels are a 2 x 3 matrix, expected a vector"});
+  support::check_throws([&] { (void)as_labels(matrix); }, {"as_labels: a 2 x 3 matrix, expected a vector"});
 }
 
 TEST_CASE("feature maps: the order N x C x H x W is the default, N x H x W x C has a function") {
@@ -178,6 +179,42 @@ TEST_CASE("feature maps: the order N x C x H x W is the default, N x H x W x C h
   const distill::FeatureMapView sequence{data, 2, 3, 40};
   CHECK(sequence.positions() == 40);
   CHECK(std::is_same_v<std::remove_const_t<decltype(sequence)>, distill::FeatureMapView<float>>);
+}
+
+TEST_CASE("numbers for each row: a vector as it is, or a pointer and a length") {
+  using Weights = distill::PerRow<const float>;
+  const auto check = [](const Weights& weights, const float* data, std::size_t size) {
+    CHECK(weights);
+    CHECK(weights.data() == data);
+    CHECK(weights.size() == size);
+  };
+  const std::vector<float> vector{1, 2};
+  std::vector<float> changeable{1, 2};
+  const std::array<float, 3> array{};
+  const Eigen::VectorXf column = Eigen::VectorXf::Zero(4);
+  Eigen::RowVectorXf row = Eigen::RowVectorXf::Zero(5);
+  check(vector, vector.data(), 2);
+  check(changeable, changeable.data(), 2);
+  check(array, array.data(), 3);
+  check(std::span(vector), vector.data(), 2);
+  check(column, column.data(), 4);
+  check(row.segment(1, 3), row.data() + 1, 3);
+  check({vector.data(), 2}, vector.data(), 2);
+  check({vector.data(), vector.size()}, vector.data(), 2);
+  check(std::vector<float>{}, nullptr, 0);
+  CHECK(!Weights{});
+
+  std::vector<double> losses(2);
+  const distill::RowOptions options{.weights = vector, .losses = losses};
+  CHECK(options.weights.data() == vector.data());
+  CHECK(options.losses.data() == losses.data());
+  CHECK(!distill::RowOptions{}.weights);
+  CHECK(!distill::RowOptions{}.losses);
+
+  Eigen::MatrixXf matrix(2, 2);
+  support::check_throws([&] { check(matrix, nullptr, 4); }, {"as_row: a 2 x 2 matrix, expected a vector"});
+  support::check_throws([&] { check(matrix.row(0), nullptr, 2); }, {"inner stride is 2"});
+  support::check_throws([&] { check({vector.data(), -1}, nullptr, 0); }, {"a size is -1"});
 }
 
 TEST_CASE("a vector is a matrix of one row") {

@@ -29,7 +29,7 @@ TEST_CASE("README.md and docs/index.md: the call") {
   Rows gradient(rows, classes), expected(rows, classes);
   float* student_grad = gradient.data();
   const std::vector<int> labels{3, 0, 1};
-  const float w[rows] = {1, 0, 1};
+  const std::vector<float> w{1, 0, 1};
   auto pool = [](std::size_t n, distill::LoopBody body) {
     while (n > 0) body(--n);
   };
@@ -42,7 +42,7 @@ TEST_CASE("README.md and docs/index.md: the call") {
 
   double value = loss(student, teacher, labels, grad);                           // value and d value / d student
   loss(student, teacher, labels, distill::add_to(grad));                         // add to what grad holds
-  loss(student, teacher, labels, grad, {.weights = w, .executor = pool});        // const float* w: 0 ignores a row; your threads
+  loss(student, teacher, labels, grad, {.weights = w, .executor = pool});        // std::vector<float> w: 0 ignores a row; your threads
   // clang-format on
 
   CHECK(value == loss(student_rows, teacher_rows, labels, expected));

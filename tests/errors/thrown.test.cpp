@@ -43,4 +43,8 @@ TEST_CASE("a mistake is told by loss, argument, what it is and what was expected
   const std::vector<int> short_labels(9);
   check_message("KnowledgeDistillation: labels has 9 entries, student has 10 rows",
                 [&] { distill::KnowledgeDistillation{}(student, student, short_labels, grad); });
+  const std::vector<int> all_labels(10);
+  const std::vector<float> one_weight(1);
+  check_message("KnowledgeDistillation: weights has 1 entries, student has 10 rows",
+                [&] { distill::KnowledgeDistillation{}(student, student, all_labels, grad, {.weights = one_weight}); });
 }

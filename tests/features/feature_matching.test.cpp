@@ -89,7 +89,7 @@ void check_golden(const std::string& name, FeatureMatching loss, bool whole_maps
       weights = golden.at("inputs").at("mask").at("data").get<std::vector<float>>();
     }
     RowOptions options;
-    options.weights = weights.data();
+    options.weights = weights;
     std::vector<double> grad(student.data.size(), 42);
     const double value = loss(MatrixView{student.data.data(), student.rows, student.cols},
                               MatrixView{teacher.data.data(), student.rows, student.cols},

@@ -152,7 +152,7 @@ TEST_CASE("PearsonFeatures: a sample counts as often as it weighs") {
   twice_teacher.insert(twice_teacher.end(), teacher.begin() + 3, teacher.begin() + 6);
   const std::vector<float> weights{1, 2, 1};
   distill::RowOptions options;
-  options.weights = weights.data();
+  options.weights = weights;
   CHECK(
       PearsonFeatures{}(one_channel(student, 3), one_channel(teacher, 3), options) ==
       doctest::Approx(PearsonFeatures{}(one_channel(twice_student, 4), one_channel(twice_teacher, 4))).epsilon(1e-12));
@@ -169,7 +169,7 @@ TEST_CASE("PearsonFeatures: NaN and infinities make their channel NaN in all sam
       (in_teacher ? teacher : student)[13] = poison;  // sample 1, channel 0
       std::vector<double> losses(2);
       distill::RowOptions options;
-      options.losses = losses.data();
+      options.losses = losses;
       const auto maps = [](auto& v) { return FeatureMapView{v.data(), 2, 2, 6}; };
       CHECK(std::isnan(PearsonFeatures{}(maps(student), maps(teacher), maps(grad), options)));
       for (const double loss : losses) CHECK(std::isnan(loss));

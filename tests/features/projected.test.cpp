@@ -42,7 +42,7 @@ struct Problem {
   auto projection() const { return linear_projection(weights.view(), bias.view()); }
   RowOptions options() const {
     RowOptions result;
-    if (!row_weights.empty()) result.weights = row_weights.data();
+    if (!row_weights.empty()) result.weights = row_weights;
     return result;
   }
 };
@@ -201,7 +201,7 @@ TEST_CASE("Projected: an ignored row is never read, and its gradient is 0") {
   teacher.close(1);
   std::vector<float> weights(16, 0.5f), grad(12, 42), grad_weights(16), row_weights{1, 0, 1};
   RowOptions options;
-  options.weights = row_weights.data();
+  options.weights = row_weights;
   const Projected<FeatureMatching> loss{};
   CHECK(std::isfinite(loss(MatrixView{student.at<float>(0), 3, 4, stride},
                            linear_projection(MatrixView{weights.data(), 4, 4}),
@@ -300,7 +300,7 @@ TEST_CASE("Projected: what does not fit throws before anything is written") {
       "grad overlaps weights");
   const std::vector<float> negative{1, -1};
   RowOptions options;
-  options.weights = negative.data();
+  options.weights = negative;
   throws([&] { loss(p.student.view(), p.projection(), p.teacher.view(), grad.view(), gradients, options); },
          "weights[1] is -1, expected a finite number of at least 0");
   Projected<FeatureMatching> bad{};

@@ -87,8 +87,7 @@ void check_log_scale(double tolerance) {
   for (const double x : log_scales(channels)) log_scale.push_back(stored<P>(x));
   std::vector<float> weights{0.5f, 0, 2};
   const VariationalInformation vid{.weight = -0.5, .reduction = Reduction::mean};
-  vid(maps.first(maps.student), maps.first(maps.teacher), log_scale, maps.first(maps.grad), grad,
-      {.weights = weights.data()});
+  vid(maps.first(maps.student), maps.first(maps.teacher), log_scale, maps.first(maps.grad), grad, {.weights = weights});
 
   const auto loss = [&](std::size_t channel, long double step) {
     long double sum = 0;
@@ -280,7 +279,7 @@ TEST_CASE("VariationalInformation: a sample with NaN makes all of log_scale's gr
     for (const double g : grad) CHECK(std::isnan(g));
     const std::vector<float> weights{1, 0, 1};
     VariationalInformation{}(maps.first(maps.student), maps.first(maps.teacher), log_scale, maps.first(maps.grad), grad,
-                             {.weights = weights.data()});
+                             {.weights = weights});
     for (const double g : grad) CHECK(std::isfinite(g));
   }
 }

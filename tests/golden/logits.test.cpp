@@ -53,7 +53,7 @@ struct Case {
   Grad g() { return {gradient.data(), student.rows, student.cols}; }
   RowOptions row_weights() const {
     RowOptions result;
-    result.weights = weights.data();
+    result.weights = weights;
     return result;
   }
   double number(const char* name, double otherwise) const { return params.value(name, otherwise); }

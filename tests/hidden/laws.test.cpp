@@ -60,7 +60,7 @@ TEST_CASE_TEMPLATE("hidden layers: add_to adds", Loss, DISTILL_TEST_HIDDEN_LOSSE
     const support::Scores<float, float> scores(support::Kind::random, 4, cols, 1, 3, 1);
     const std::vector<float> weights{1, 0, 2, 0.5f};
     RowOptions options;
-    options.weights = weights.data();
+    options.weights = weights;
     const Outcome plain = run(Loss{}, scores, options);
     support::Matrix<float> sum(4, cols, cols + 3, 1);
     sum.fill(0.75);
@@ -99,7 +99,7 @@ TEST_CASE_TEMPLATE("hidden layers: an ignored sample is never read", Loss, DISTI
   const MatrixView teacher{teacher_pages.at<float>(0), 3, cols, stride};
   std::vector<float> grad(3 * cols, 42), weights{1, 0, 1};
   RowOptions options;
-  options.weights = weights.data();
+  options.weights = weights;
   CHECK(std::isfinite(Loss{}(student, teacher, MatrixView{grad.data(), 3, cols}, options)));
   CHECK(std::isfinite(Loss{}(student, teacher, options)));
   for (std::size_t j = 0; j < cols; ++j) CHECK(grad[cols + j] == 0);
@@ -111,7 +111,7 @@ TEST_CASE_TEMPLATE("hidden layers: no samples, or none that count", Loss, DISTIL
   grad.fill(42);
   const std::vector<float> weights{0, 0};
   RowOptions options;
-  options.weights = weights.data();
+  options.weights = weights;
   CHECK(Loss{}(scores.student.view(), scores.teacher.view(), grad.view(), options) == 0);
   for (std::size_t i = 0; i < 2; ++i) CHECK(grad.row(i) == reference::Row(6));
   const MatrixView<float> none{nullptr, 0, 6};
@@ -161,7 +161,7 @@ TEST_CASE_TEMPLATE("hidden layers: matrices that do not fit, memory that overlap
   }
   throws([&] { Loss{}(student, t, MatrixView{teacher.data(), 2, 6}); }, "grad overlaps teacher");
   RowOptions options;
-  options.weights = weights.data();
+  options.weights = weights;
   throws([&] { Loss{}(student, t, student, options); }, "weights[1] is -1");
   Loss infinite;
   infinite.loss.weight = std::numeric_limits<double>::infinity();

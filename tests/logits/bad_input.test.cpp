@@ -38,8 +38,8 @@ struct Call {
   RowOptions options;
 
   Call() {
-    options.losses = losses.data();
-    options.weights = weights.data();
+    options.losses = losses;
+    options.weights = weights;
   }
   MatrixView<const float> student_view() const { return {student.data(), 2, 3}; }
   MatrixView<const float> teacher_view() const { return {teacher.data(), 2, 3}; }
@@ -192,7 +192,7 @@ TEST_CASE_TEMPLATE("a row weight that is negative or not finite throws", Loss, D
   for (const float bad : {-1.0f, not_a_number_f, infinite_f, -infinite_f}) {
     Call call;
     call.weights = {1, bad};
-    call.options.weights = call.weights.data();
+    call.options.weights = call.weights;
     check_call(Loss{}, call, call.student_view(), call.teacher_view(), call.labels, call.grad_view(),
                {"weights[1] is ", "expected a finite number of at least 0"});
   }
@@ -373,7 +373,7 @@ TEST_CASE_TEMPLATE("no rows, or none that count: loss 0, gradient 0", Loss, DIST
     CHECK(call.losses == std::vector<double>(2, 0));
     if constexpr (Loss::has_labels) {
       call.grad.assign(6, 42);
-      call.options.weights = nullptr;
+      call.options.weights = {};
       call.labels = {-100, -100};
       CHECK(loss(call.student_view(), call.teacher_view(), call.labels, call.grad_view(), call.options) == 0);
       CHECK(call.grad == std::vector<float>(6, 0));
@@ -405,8 +405,8 @@ TEST_CASE_TEMPLATE("NaN and +infinity poison their own row only", Loss, DISTILL_
             support::Matrix<float> clean(3, cols), grad(3, cols);
             std::vector<double> clean_losses(3), losses(3);
             RowOptions options, clean_options;
-            options.losses = losses.data();
-            clean_options.losses = clean_losses.data();
+            options.losses = losses;
+            clean_options.losses = clean_losses;
             Loss loss;
             loss.loss.precision = precision;
             loss(scores.student.view(), scores.teacher.view(), scores.labels, clean.view(), clean_options);
@@ -583,7 +583,7 @@ TEST_CASE_TEMPLATE("an ignored row is never read: it lies on a closed page", Los
   student_pages.close(1);
   teacher_pages.close(1);
   RowOptions options;
-  options.weights = weights.data();
+  options.weights = weights;
   for (const Precision precision : support::both_precisions) {
     Loss loss;
     loss.loss.precision = precision;
@@ -603,7 +603,7 @@ TEST_CASE_TEMPLATE("an ignored row may hold NaN", Loss, DISTILL_TEST_LOSSES) {
   for (std::size_t j = 0; j < 9; ++j) scores.student.set(1, j, not_a_number);
   const std::vector<float> weights{1, 0, 1};
   RowOptions options;
-  options.weights = weights.data();
+  options.weights = weights;
   support::Matrix<float> grad(3, 9);
   CHECK(std::isfinite(Loss{}(scores.student.view(), scores.teacher.view(), scores.labels, grad.view(), options)));
   for (std::size_t j = 0; j < 9; ++j) CHECK(grad.at(1, j) == 0);

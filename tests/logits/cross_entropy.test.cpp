@@ -90,12 +90,12 @@ TEST_CASE("CrossEntropy: rows of ignore_label count as of weight 0") {
     support::Matrix<float> grad(4, 10), expected_grad(4, 10);
     std::vector<double> losses(4, -1);
     RowOptions options;
-    options.losses = losses.data();
+    options.losses = losses;
     const double loss = ce(scores.student.view(), labels, grad.view(), options);
     const std::vector<float> weights{1, 0, 1, 0};
     const std::vector<int> plain{1, 0, 2, 0};
     RowOptions weighted;
-    weighted.weights = weights.data();
+    weighted.weights = weights;
     CHECK(loss == ce(scores.student.view(), plain, expected_grad.view(), weighted));
     CHECK(grad.same_bits(expected_grad));
     CHECK(losses[1] == 0);

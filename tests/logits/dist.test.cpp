@@ -73,7 +73,7 @@ TEST_CASE("Dist: a row counts as often as it weighs") {
   twice_teacher.insert(twice_teacher.end(), teacher.begin() + 3, teacher.begin() + 6);
   const std::vector<float> weights{1, 2, 1};
   distill::RowOptions options;
-  options.weights = weights.data();
+  options.weights = weights;
   CHECK(Dist{}(distill::MatrixView{student.data(), 3, 3}, distill::MatrixView{teacher.data(), 3, 3}, options) ==
         doctest::Approx(
             Dist{}(distill::MatrixView{twice_student.data(), 4, 3}, distill::MatrixView{twice_teacher.data(), 4, 3}))

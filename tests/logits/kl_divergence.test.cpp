@@ -122,7 +122,7 @@ TEST_CASE("KlDivergence: Precision::high is relatively exact however close the t
         kl.precision = Precision::high;
         std::vector<double> losses(4);
         RowOptions options;
-        options.losses = losses.data();
+        options.losses = losses;
         kl(scores.student.view(), scores.teacher.view(), options);
         const support::Expected expected = expected_rows(kl, scores);
         for (std::size_t i = 0; i < 4; ++i) {

@@ -118,8 +118,8 @@ TEST_CASE("KnowledgeDistillation: is the sum of its parts, ignored labels includ
   distill::CrossEntropy ce;
   ce.weight = 1 - kd.alpha;
   RowOptions options, kl_options;
-  options.weights = weights.data();
-  kl_options.weights = kl_weights.data();
+  options.weights = weights;
+  kl_options.weights = kl_weights;
   support::Matrix<double> together(6, 17), apart(6, 17);
   const double loss = kd(scores.student.view(), scores.teacher.view(), labels, together.view(), options);
   const double sum = kl(scores.student.view(), scores.teacher.view(), apart.view(), kl_options) +

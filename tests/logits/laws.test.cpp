@@ -131,7 +131,7 @@ TEST_CASE_TEMPLATE("rows do not depend on one another: permuted, repeated, split
         std::vector<double> losses(7);
         const auto part = [&](std::size_t begin, std::size_t end) {
           RowOptions options;
-          options.losses = losses.data() + begin;
+          options.losses = {losses.data() + begin, end - begin};
           loss(MatrixView{scores.student.view().row(begin), end - begin, cols},
                MatrixView{scores.teacher.view().row(begin), end - begin, cols},
                distill::LabelsView{scores.labels.data() + begin, end - begin},
@@ -222,7 +222,7 @@ TEST_CASE_TEMPLATE("add_to adds", Loss, DISTILL_TEST_LOSSES) {
     const support::Scores<float, float> scores(support::Kind::random, 4, cols, 1, 3, 1);
     const std::vector<float> weights{1, 0, 2, 0.5f};
     RowOptions options;
-    options.weights = weights.data();
+    options.weights = weights;
     const auto plain = run(Loss{}, scores, options);
     support::Matrix<float> sum(4, cols, cols + 3, 1);
     sum.fill(0.75);
@@ -257,8 +257,8 @@ void touch_only_what_is_there(std::size_t cols, Precision precision) {
     weights[i] = 1;
   }
   RowOptions options;
-  options.weights = weights.data();
-  options.losses = losses.data();
+  options.weights = weights;
+  options.losses = losses;
   const Loss loss = with<Loss>(precision);
   const MatrixView s{student.data(), rows, cols}, g{grad.data(), rows, cols};
   const MatrixView t{teacher.data(), rows, cols};

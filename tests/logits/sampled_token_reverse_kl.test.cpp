@@ -31,7 +31,7 @@ double log_q(std::size_t row, std::size_t token) {
 TEST_CASE("SampledTokenReverseKl: the value is the tokens' log-ratio, the gradient that of log q times it") {
   std::vector<double> grad(9), losses(3);
   distill::RowOptions options;
-  options.losses = losses.data();
+  options.losses = losses;
   const double value = SampledTokenReverseKl{.reduction = distill::Reduction::sum}(
       s, sampled_tokens(tokens, teacher), MatrixView{grad.data(), 3, 3}, options);
   double sum = 0;
@@ -69,7 +69,7 @@ TEST_CASE("SampledTokenReverseKl: the log-ratio is clipped, and so is the ratio 
   const SampledTokenReverseKl bounded{.log_ratio_clip = 0.5, .reduction = distill::Reduction::sum};
   std::vector<double> losses(3);
   distill::RowOptions options;
-  options.losses = losses.data();
+  options.losses = losses;
   bounded(s, sampled_tokens(tokens, teacher), options);
   for (std::size_t i = 0; i < 3; ++i) {
     const double r = log_q(i, static_cast<std::size_t>(tokens[i])) - teacher[i];

@@ -57,7 +57,7 @@ TEST_CASE("SimilarityPreserving: a sample of weight 2 counts as two") {
   const std::vector<float> twice_student{1, 2, 0, 3, 0, 3, -1, 2}, twice_teacher{0, 1, 2, 2, 2, 2, 1, 0};
   const std::vector<float> weights{1, 2, 1};
   distill::RowOptions options;
-  options.weights = weights.data();
+  options.weights = weights;
   CHECK(SimilarityPreserving{}(MatrixView{student.data(), 3, 2}, MatrixView{teacher.data(), 3, 2}, options) ==
         doctest::Approx(
             SimilarityPreserving{}(MatrixView{twice_student.data(), 4, 2}, MatrixView{twice_teacher.data(), 4, 2})));

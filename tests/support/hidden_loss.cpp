@@ -282,7 +282,7 @@ void check_memory(const HiddenLoss& loss) {
   const MatrixView<const float> t{teacher.at<float>(0), 3, loss.teacher_size, stride};
   std::vector<float> grad(3 * loss.student_size, 42), weights{1, 0, 1};
   RowOptions options;
-  options.weights = weights.data();
+  options.weights = weights;
   CHECK(std::isfinite(loss.raw_call(s, t, {{grad.data(), 3, loss.student_size}}, options)));
   for (std::size_t j = 0; j < loss.student_size; ++j) CHECK(grad[loss.student_size + j] == 0);
   CHECK(loss.raw_call({nullptr, 0, loss.student_size}, {nullptr, 0, loss.teacher_size},
@@ -303,7 +303,7 @@ void check_mistakes(const HiddenLoss& loss) {
   throws([&] { loss.raw_call(s, t, {{memory.data() + 2 * n + 1, 2, n}}, {}); }, "grad overlaps student");
   throws([&] { loss.raw_call(s, t, {{teacher.data(), 2, n}}, {}); }, "grad overlaps teacher");
   RowOptions options;
-  options.weights = weights.data();
+  options.weights = weights;
   throws([&] { loss.raw_call(s, t, {student}, options); }, "weights[1] is -1");
   Problem problem = random_problem(loss, Scalar::float32, Kind::random, 2);
   throws([&] { loss.call(problem, {{std::numeric_limits<double>::infinity()}}); }, "weight is inf");
@@ -320,6 +320,9 @@ void check_hidden_loss(const HiddenLoss& loss) {
   check_poison(loss);
   check_memory(loss);
   check_mistakes(loss);
+  for (const Scalar scalar : loss.scalars) {
+    check_row_options(loss.name, loss.call, random_problem(loss, scalar, Kind::random, 5), bool(loss.sample));
+  }
 }
 
 }  // namespace support

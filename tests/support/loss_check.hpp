@@ -78,8 +78,8 @@ void check_loss(Matrix<Stored> grad, const Expected& expected, const Factors& fa
   const double scale = factors.weight / divisor(factors, rows, grad.cols());
   std::vector<double> losses(rows, -1);
   distill::RowOptions options;
-  options.losses = losses.data();
-  if (!factors.row_weights.empty()) options.weights = factors.row_weights.data();
+  options.losses = losses;
+  if (!factors.row_weights.empty()) options.weights = factors.row_weights;
   const double value = call(grad.view(), options);
   const double value_again = value_only(options);
 

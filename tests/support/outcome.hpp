@@ -23,7 +23,7 @@ template <class Loss, class S, class T>
 Outcome<S> run(const Loss& loss, const Scores<S, T>& scores, distill::RowOptions options = {}) {
   Outcome<S> outcome{0, std::vector<double>(scores.student.rows()),
                      Matrix<S>(scores.student.rows(), scores.student.cols())};
-  options.losses = outcome.losses.data();
+  options.losses = outcome.losses;
   outcome.total = loss(scores.student.view(), scores.teacher.view(), scores.labels, outcome.grad.view(), options);
   return outcome;
 }

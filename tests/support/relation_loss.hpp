@@ -85,7 +85,7 @@ void check_workspace(const Loss& loss) {
   Matrix<float> expected(5, 6), grad(5, 6);
   const std::vector<float> weights{1, 0, 2, 0.5f, 1};
   distill::RowOptions options;
-  options.weights = weights.data();
+  options.weights = weights;
   const double value = loss(s, t, expected.view(), options);
   const std::size_t bytes = Loss::workspace_size(s, t);
   for (const std::size_t offset : {0, 1, 40}) {

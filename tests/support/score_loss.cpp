@@ -348,6 +348,52 @@ Row transformed(const Row& scores, const LogitTransform& transform) {
   return z;
 }
 
+void check_row_options(const std::string& loss, const std::function<Answer(const Problem&, const Call&)>& call,
+                       const Problem& problem, bool rows_are_independent) {
+  const std::vector<float> weights{0.5f, 0, 2, 0.25f, 1};
+  REQUIRE(problem.rows() == weights.size());
+  const auto throws = [&](const Call& wrong, const char* message) {
+    check_throws([&] { call(problem, wrong); }, {loss, message});
+  };
+  throws({{}, {1}}, "weights has 1 entries, student has 5 ");
+  throws({{}, std::vector<float>(6, 1)}, "weights has 6 entries, student has 5 ");
+
+  const auto part_of_larger = [](double total_weight, Reduction reduction = Reduction::mean) {
+    return Call{{1, reduction}, {}, Target::overwrite, {}, total_weight};
+  };
+  for (const double bad : {-1.0, std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN()}) {
+    throws(part_of_larger(bad), "total_weight is ");
+  }
+  throws(part_of_larger(9, Reduction::sum), "total_weight is 9, expected 0 with Reduction::sum");
+  if (!rows_are_independent) {
+    throws(part_of_larger(9), "total_weight is 9, expected 0: rows depend on one another");
+    return;
+  }
+  for (const Reduction reduction : {Reduction::mean, Reduction::per_element}) {
+    for (const bool weighted : {false, true}) {
+      CAPTURE(static_cast<int>(reduction));
+      const Answer whole = call(problem, {{1, reduction}, weighted ? weights : std::vector<float>{}});
+      double value = 0, value_only = 0, size = 0;
+      for (const auto& [begin, end] : {std::pair{0, 2}, std::pair{2, 3}, std::pair{3, 5}}) {
+        const auto cut = [begin = begin, end = end](const auto& all) {
+          return std::decay_t<decltype(all)>(all.begin() + begin, all.begin() + end);
+        };
+        const Problem part{problem.scalar, cut(problem.student), cut(problem.teacher), cut(problem.labels)};
+        Call of_part = part_of_larger(weighted ? 3.75 : 5, reduction);
+        if (weighted) of_part.row_weights = cut(weights);
+        const Answer answer = call(part, of_part);
+        CHECK(answer.losses == cut(whole.losses));
+        CHECK(answer.gradient == cut(whole.gradient));
+        value += answer.value;
+        value_only += answer.value_only;
+        size += std::abs(answer.value);
+      }
+      CHECK(std::abs(value - whole.value) <= 1e-14 * size);
+      CHECK(std::abs(value_only - whole.value_only) <= 1e-14 * size);
+    }
+  }
+}
+
 void check_score_loss(const ScoreLoss& loss) {
   CAPTURE(loss.name);
   check_values_and_gradients(loss);
@@ -355,6 +401,10 @@ void check_score_loss(const ScoreLoss& loss) {
   check_transforms(loss);
   check_executors(loss);
   check_hostile(loss);
+  for (const Scalar scalar : {Scalar::float32, Scalar::float64}) {
+    check_row_options(loss.name.substr(0, loss.name.find_first_of(" ,")), loss.call,
+                      make_problem(scalar, Kind::random, 5, 11, 3), bool(loss.row));
+  }
 }
 
 }  // namespace support

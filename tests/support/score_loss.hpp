@@ -59,6 +59,7 @@ struct Call {
   std::vector<float> row_weights = {};  // empty: none
   Target target = Target::overwrite;
   distill::Executor executor = {};
+  double total_weight = 0;
 };
 
 struct Answer {
@@ -110,9 +111,10 @@ Answer call_in(const Problem& problem, const Call& call, const Loss& loss, const
   Answer answer;
   answer.losses.assign(rows, -1);
   distill::RowOptions options;
-  options.losses = answer.losses.data();
+  options.losses = answer.losses;
   options.executor = call.executor;
-  if (!call.row_weights.empty()) options.weights = call.row_weights.data();
+  if (!call.row_weights.empty()) options.weights = call.row_weights;
+  options.total_weight = call.total_weight;
   const distill::MatrixView<const S> s = std::as_const(student).view(), t = std::as_const(teacher).view();
   const distill::LabelsView<int> labels{problem.labels.data(), problem.labels.size()};
   const Loss configured = call.fields.applied_to(loss);
@@ -184,6 +186,11 @@ ScoreLoss labelled_loss(std::string name, const Loss& loss, const RowFormula& ro
 /// All that every loss on class scores guarantees: value and gradient in every scalar type, with every option, in place
 /// and added, by any executor, and what becomes of masked classes, NaN, one class, and ignored rows.
 void check_score_loss(const ScoreLoss& loss);
+
+/// A batch in parts, each told the weight of the whole: the same rows, and values that add up. Where rows depend on one
+/// another, and with Reduction::sum, that throws. Weights of another length throw in any loss.
+void check_row_options(const std::string& name, const std::function<Answer(const Problem&, const Call&)>& call,
+                       const Problem& problem, bool rows_are_independent);
 
 /// The gradient of the formula, by central differences; `i`: of which row.
 reference::Row formula_gradient(const ScoreLoss& loss, const Problem& problem, const distill::LogitTransform& logits,

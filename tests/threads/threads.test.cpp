@@ -25,7 +25,7 @@ TEST_CASE_TEMPLATE("any number of threads gives the same bits", Loss, DISTILL_TE
     weights[7] = 0;
     weights[8] = 0.3f;
     RowOptions options;
-    options.weights = weights.data();
+    options.weights = weights;
     const auto sequential = run(Loss{}, scores, options);
     for (unsigned count = 1; count <= 8; ++count) {
       const support::Threads threads{count};
@@ -35,7 +35,7 @@ TEST_CASE_TEMPLATE("any number of threads gives the same bits", Loss, DISTILL_TE
       CHECK(Loss{}(scores.student.view(), scores.teacher.view(), scores.labels, options) ==
             Loss{}(scores.student.view(), scores.teacher.view(), scores.labels, [&] {
               RowOptions o;
-              o.weights = weights.data();
+              o.weights = weights;
               return o;
             }()));
     }

@@ -28,8 +28,9 @@ namespace libtorch {
 
 /// distill::RowOptions, with tensors.
 struct RowOptions {
-  ::torch::Tensor weights = {};  ///< float32, one per row (sample), or undefined for all 1; 0 = not read
-  ::torch::Tensor losses = {};   ///< float64, one per row, or undefined: receives the loss of each
+  ::torch::Tensor weights = {};  ///< float32, one for each row (sample), or undefined for all 1; 0 = not read
+  double total_weight = 0;       ///< as distill::RowOptions
+  ::torch::Tensor losses = {};   ///< float64, one for each row, or undefined: receives the loss of each
   Executor executor = {};
   Workspace workspace = {};
 };
@@ -257,8 +258,9 @@ inline RowOptions row_options(const libtorch::RowOptions& options, const ::at::T
                             : student.dim()    ? student.size(0)
                                                : 0;
   RowOptions result;
-  if (options.weights.defined()) result.weights = tensor_list<const float>("weights", options.weights, rows);
-  if (options.losses.defined()) result.losses = tensor_list<double>("losses", options.losses, rows);
+  if (options.weights.defined()) result.weights = {tensor_list<const float>("weights", options.weights, rows), rows};
+  if (options.losses.defined()) result.losses = {tensor_list<double>("losses", options.losses, rows), rows};
+  result.total_weight = options.total_weight;
   result.executor = options.executor;
   result.workspace = options.workspace;
   return result;

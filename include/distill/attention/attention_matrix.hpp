@@ -123,10 +123,10 @@ struct AttentionMatrix {
         detail::fail(who, "student has ", student.height, " queries and ", student.width,
                      " keys, expected the same tokens where there is a mask");
       }
-      detail::require_mask(who, mask, student.batch, student.width, options.weights);
+      detail::require_mask(who, mask, student.batch, student.width, options, reduction);
     };
-    const auto call = detail::checked_pair(who, weight, as_feature_map(student_matrices),
-                                           as_feature_map(teacher_matrices), gradient, options.weights, require_fit);
+    const auto call = detail::checked_pair(who, *this, as_feature_map(student_matrices),
+                                           as_feature_map(teacher_matrices), gradient, options, require_fit);
     detail::require_clear_of_mask(who, call.grad.view, mask);
     return compute(call.student, call.teacher, mask, call.grad, options);
   }

@@ -70,8 +70,8 @@ struct AttentionTransfer {
     if (distance != AttentionDistance::squared && distance != AttentionDistance::euclidean) {
       detail::fail(who, "distance is ", static_cast<int>(distance), ", expected an AttentionDistance");
     }
-    const auto call = detail::checked_pair(who, weight, as_feature_map(student_maps), as_feature_map(teacher_maps),
-                                           gradient, options.weights, [&](const auto& student, const auto& teacher) {
+    const auto call = detail::checked_pair(who, *this, as_feature_map(student_maps), as_feature_map(teacher_maps),
+                                           gradient, options, [&](const auto& student, const auto& teacher) {
                                              detail::require_same_batch(who, "teacher", teacher, "student", student);
                                            });
     return compute(call.student, call.teacher, call.grad, options);

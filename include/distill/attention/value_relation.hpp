@@ -95,10 +95,10 @@ struct ValueRelation {
       }
       require_heads("student", student.channels);
       require_heads("teacher", teacher.channels);
-      detail::require_mask(who, mask, student.batch, student.positions(), options.weights);
+      detail::require_mask(who, mask, student.batch, student.positions(), options, reduction);
     };
-    const auto call = detail::checked_pair(who, weight, as_feature_map(student_values), as_feature_map(teacher_values),
-                                           gradient, options.weights, require_fit);
+    const auto call = detail::checked_pair(who, *this, as_feature_map(student_values), as_feature_map(teacher_values),
+                                           gradient, options, require_fit);
     detail::require_clear_of_mask(who, call.grad.view, mask);
     return compute(call.student, call.teacher, mask, call.grad, options);
   }

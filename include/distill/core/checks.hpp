@@ -241,12 +241,46 @@ auto checked_gradient(const char* who, const Student& student, Grad&& grad, cons
   return target;
 }
 
-inline void require_weights(const char* who, const float* weights, std::size_t rows) {
-  if (weights == nullptr) return;
-  for (std::size_t i = 0; i < rows; ++i) {
-    if (!(weights[i] >= 0) || !std::isfinite(weights[i])) {
-      fail(who, "weights[", i, "] is ", weights[i], ", expected a finite number of at least 0");
+template <class T>
+const char* row_word(const MatrixView<T>&) {
+  return " rows";
+}
+template <class T>
+const char* row_word(const FeatureMapView<T>&) {
+  return " samples";
+}
+
+/// One number for each of the student's rows or samples, or none.
+template <class T, class Student>
+void require_per_row(const char* who, const char* name, const PerRow<T>& numbers, const Student& student) {
+  if (!numbers) return;
+  const std::size_t rows = samples_of(student);
+  if (numbers.size() != rows) {
+    fail(who, name, " has ", numbers.size(), " entries, student has ", rows, row_word(student));
+  }
+  if (rows != 0 && numbers.data() == nullptr) fail(who, name, " is null, expected ", rows, " entries");
+}
+
+template <class Student>
+void require_row_options(const char* who, const RowOptions& options, Reduction reduction, const Student& student) {
+  require_per_row(who, "weights", options.weights, student);
+  require_per_row(who, "losses", options.losses, student);
+  for (std::size_t i = 0; i < options.weights.size(); ++i) {
+    if (!(options.weights[i] >= 0) || !std::isfinite(options.weights[i])) {
+      fail(who, "weights[", i, "] is ", options.weights[i], ", expected a finite number of at least 0");
     }
+  }
+  require_nonnegative_finite(who, "total_weight", options.total_weight);
+  if (options.total_weight != 0 && reduction == Reduction::sum) {
+    fail(who, "total_weight is ", options.total_weight, ", expected 0 with Reduction::sum, which divides by 1");
+  }
+}
+
+/// For losses whose rows depend on one another.
+inline void require_whole_batch(const char* who, const RowOptions& options) {
+  if (options.total_weight != 0) {
+    fail(who, "total_weight is ", options.total_weight,
+         ", expected 0: rows depend on one another here, so a part of a batch has another loss");
   }
 }
 
@@ -260,26 +294,27 @@ struct PairCall {
   bool wants_gradient() const { return grad.view.data != nullptr; }
 };
 
-/// The checks of all losses on two views; `require_fit(student, teacher)` checks their shapes.
-template <class Student, class Teacher, class Grad, class Fit>
-auto checked_pair(const char* who, double weight, const Student& student_view, const Teacher& teacher_view,
-                  Grad&& gradient, const float* weights, const Fit& require_fit) {
+/// What all losses of a student's and a teacher's view check; `require_fit(student, teacher)` is what shapes are to be,
+/// and may read the row weights.
+template <class Loss, class Student, class Teacher, class Grad, class Fit>
+auto checked_pair(const char* who, const Loss& loss, const Student& student_view, const Teacher& teacher_view,
+                  Grad&& gradient, const RowOptions& options, const Fit& require_fit) {
   const auto student = read_only(student_view);
   const auto teacher = read_only(teacher_view);
-  require_finite(who, "weight", weight);
+  require_finite(who, "weight", loss.weight);
   require_view(who, "student", student);
   require_view(who, "teacher", teacher);
+  require_row_options(who, options, loss.reduction, student);
   require_fit(student, teacher);
   const auto grad = checked_gradient(who, student, gradient, teacher);
-  require_weights(who, weights, samples_of(student));
   return PairCall<std::remove_const_t<decltype(student)>, std::remove_const_t<decltype(teacher)>>{student, teacher,
                                                                                                   grad};
 }
 /// Of the same shape.
-template <class Student, class Teacher, class Grad>
-auto checked_pair(const char* who, double weight, const Student& student_view, const Teacher& teacher_view,
-                  Grad&& gradient, const float* weights) {
-  return checked_pair(who, weight, student_view, teacher_view, gradient, weights,
+template <class Loss, class Student, class Teacher, class Grad>
+auto checked_pair(const char* who, const Loss& loss, const Student& student_view, const Teacher& teacher_view,
+                  Grad&& gradient, const RowOptions& options) {
+  return checked_pair(who, loss, student_view, teacher_view, gradient, options,
                       [&](const auto& s, const auto& t) { require_same_shape(who, "teacher", t, "student", s); });
 }
 

@@ -86,14 +86,14 @@ auto layer_pair(const Student& student, const Teacher& teacher, double weight) {
 ///       return loss(s, t, margins, grad, options);
 ///     }, layers);
 ///
-/// A student's layer may be in several pairs: its gradient is then add_to(grad) in all but the first. A pair of weight
-/// 0 is not read, and its gradient is 0. Each pair is one call of the loss with the options, so a mistake is reported
-/// before anything of its pair is written, but after earlier pairs were. `options.losses` must be null: it has room for
-/// one layer.
+/// A student's layer may stand in several pairs: its gradient is then add_to(grad) in all but the first. A pair of weight
+/// 0 is not read, and its gradient is 0. Each pair is a call of the loss, with the options: so what is wrong with a pair
+/// is reported before anything of it is written, but after those in front of it. There must be no `options.losses`, which has
+/// room for one layer.
 template <class Loss, class Pairs>
 double sum_over_layers(const Loss& loss, const Pairs& pairs, const RowOptions& options = {}) {
   constexpr const char* who = "sum_over_layers";
-  if (options.losses) detail::fail(who, "losses is given, expected null: call the loss for a single layer's");
+  if (options.losses) detail::fail(who, "losses is given, expected none: call the loss for a single layer's");
   std::size_t index = 0;
   for (const auto& pair : pairs) {
     if (!(pair.weight >= 0)) {

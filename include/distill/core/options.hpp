@@ -5,6 +5,7 @@
 
 #include <distill/core/executor.hpp>
 #include <distill/core/version.hpp>
+#include <distill/core/views.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {
@@ -13,7 +14,7 @@ inline namespace DISTILL_ABI {
 enum class Reduction {
   mean,         ///< the sum of the row weights (the number of rows that are not ignored, without weights)
   sum,          ///< 1
-  per_element,  ///< the sum of the row weights times the number of columns
+  per_element,  ///< the sum of the row weights times the number of columns (of terms, if the header says so)
 };
 
 /// How accurate a float result is; docs/accuracy.md has the figures. It chooses the form of KL values; probabilities,
@@ -30,14 +31,19 @@ struct Workspace {
   std::size_t bytes = 0;
 };
 
-/// Optional arguments of a call, passed last: `kl(student, teacher, grad, {.weights = w})`. New fields are only ever
-/// appended.
+/// What a call may also take; pass it last: `kl(student, teacher, grad, {.weights = w})`. Rows are samples where a loss
+/// takes feature maps.
 struct RowOptions {
-  /// [rows] >= 0, or null for all 1. A row of weight 0 is ignored: never read, its loss and gradient are 0.
-  const float* weights = nullptr;
-  /// [rows] out, or null: the loss of each row, before row weights, `weight` and the reduction's divisor.
-  double* losses = nullptr;
-  /// Runs blocks of rows; sequential by default.
+  /// Finite and >= 0, or none for all 1. A row of weight 0 is ignored: never read, its loss and gradient are 0.
+  PerRow<const float> weights = {};
+  /// Where this call is a part of a larger batch (a micro-batch, a rank's rows, a block): the sum of the row weights of
+  /// all of it, of rows that are not ignored. Reduction::mean divides by it, per_element by it times the columns, so the
+  /// parts' losses and gradients add up to the batch's. 0: the sum of this call's own. Not with Reduction::sum, which
+  /// divides by 1, nor in losses whose rows depend on one another.
+  double total_weight = 0;
+  /// Out, or none: the loss of each row, before row weights, `weight` and the reduction's divisor.
+  PerRow<double> losses = {};
+  /// Runs blocks of rows; sequential unless one is passed.
   Executor executor = {};
   /// For losses on the geometry of a batch, whose memory grows with the square of the batch; others ignore it.
   Workspace workspace = {};

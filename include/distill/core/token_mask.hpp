@@ -7,6 +7,7 @@
 #include <distill/core/checks.hpp>
 #include <distill/core/error.hpp>
 #include <distill/core/gradient.hpp>
+#include <distill/core/options.hpp>
 #include <distill/core/version.hpp>
 #include <distill/core/views.hpp>
 
@@ -67,14 +68,20 @@ class LiveTokens {
 
 /// Checks that a mask has the batch's shape and contains only 0 and 1; samples of weight 0 are not read.
 inline void require_mask(const char* who, const LiveTokens& mask, std::size_t batch, std::size_t tokens,
-                         const float* weights) {
+                         const RowOptions& options, Reduction reduction) {
   if (!mask.is_given()) return;
+  if (options.total_weight != 0 && reduction == Reduction::per_element) {
+    fail(
+        who, "total_weight is ", options.total_weight,
+        ", expected 0 with a mask and Reduction::per_element, as samples then differ in their terms: divide by `weight`"
+        " with Reduction::sum");
+  }
   if (mask.batch() != batch || mask.tokens() != tokens) {
     fail(who, "mask is ", mask.batch(), " x ", mask.tokens(), ", expected ", batch, " x ", tokens);
   }
   require_memory(who, "mask", mask.memory());
   for (std::size_t i = 0; i < batch; ++i) {
-    if (weights && weights[i] == 0) continue;
+    if (options.weights && options.weights[i] == 0) continue;
     for (std::size_t t = 0; t < tokens; ++t) {
       const double value = mask.value(i, t);
       if (value != 0 && value != 1) fail(who, "mask[", i, "][", t, "] is ", value, ", expected 0 or 1");

@@ -148,6 +148,24 @@ void require_unit_inner_stride(const M& m) {
   }
 }
 
+/// Whether V holds its numbers side by side: std::vector, std::array, std::span, an Eigen vector, Armadillo's Row or Col.
+template <class V>
+inline constexpr bool is_vector_like = is_contiguous_range<V>::value || is_armadillo_vector<V>::value;
+
+/// Such a vector as a matrix of one row.
+template <class V>
+auto vector_view(const char* who, V&& v) {
+  if constexpr (is_armadillo_vector<V>::value) {
+    return MatrixView<std::remove_reference_t<decltype(*v.memptr())>>{v.memptr(), 1, v.n_elem};
+  } else {
+    if constexpr (is_eigen_like<V>::value) {
+      if (v.rows() != 1 && v.cols() != 1) fail(who, "a ", v.rows(), " x ", v.cols(), " matrix, expected a vector");
+      require_unit_inner_stride(v);
+    }
+    return MatrixView<std::remove_reference_t<decltype(*v.data())>>{v.data(), 1, v.size()};
+  }
+}
+
 }  // namespace detail
 
 /// A view of `matrix`: a MatrixView, or Eigen's row-major matrix, map, block or vector (nothing is copied).
@@ -224,22 +242,12 @@ auto as_labels(const L& labels) {
     return labels;
   } else if constexpr (detail::is_tensor_argument<L>::value) {
     return labels.labels();
-  } else if constexpr (detail::is_contiguous_range<const L>::value) {
-    using Label = std::remove_cv_t<std::remove_reference_t<decltype(*labels.data())>>;
+  } else if constexpr (detail::is_vector_like<const L>) {
+    const auto row = detail::vector_view("as_labels", labels);
+    using Label = std::remove_const_t<std::remove_pointer_t<decltype(row.data)>>;
     static_assert(std::is_integral_v<Label> && !std::is_same_v<Label, bool>,
                   "distill: labels are class indices and must be of an integer type. Convert them first");
-    if constexpr (detail::is_eigen_like<const L>::value) {
-      if (labels.rows() != 1 && labels.cols() != 1) {
-        detail::fail("as_labels", "labels are a ", labels.rows(), " x ", labels.cols(), " matrix, expected a vector");
-      }
-      detail::require_unit_inner_stride(labels);
-    }
-    return LabelsView<Label>{labels.data(), labels.size()};
-  } else if constexpr (detail::is_armadillo_vector<const L>::value) {
-    using Label = std::remove_cv_t<std::remove_reference_t<decltype(*labels.memptr())>>;
-    static_assert(std::is_integral_v<Label>,
-                  "distill: labels are class indices and must be of an integer type. Convert them first");
-    return LabelsView<Label>{labels.memptr(), labels.n_elem};
+    return LabelsView<Label>{row.data, row.cols};
   } else {
     static_assert(
         detail::always_false<L>,
@@ -265,7 +273,7 @@ auto as_view(V&& v) {
   }
 }
 
-/// A vector as a matrix with one row: anything contiguous with data() and size(), or a MatrixView.
+/// A vector as a matrix of one row: anything contiguous with data() and size(), Armadillo's Row or Col, or a MatrixView.
 template <class V>
 auto as_row(V&& v) {
   using Vector = std::remove_cv_t<std::remove_reference_t<V>>;
@@ -275,14 +283,10 @@ auto as_row(V&& v) {
     return v.row();
   } else {
     static_assert(
-        is_contiguous_range<V>::value,
+        is_vector_like<V>,
         "distill: not a vector that can be viewed. Pass MatrixView{pointer, 1, size}, or something contiguous "
         "with data() and size()");
-    if constexpr (is_eigen_like<V>::value) {
-      if (v.rows() != 1 && v.cols() != 1) fail("as_row", "a ", v.rows(), " x ", v.cols(), " matrix, expected a vector");
-      require_unit_inner_stride(v);
-    }
-    return MatrixView<std::remove_reference_t<decltype(*v.data())>>{v.data(), 1, v.size()};
+    return vector_view("as_row", v);
   }
 }
 
@@ -329,5 +333,46 @@ const T* const_row(const MatrixView<T>& m, std::size_t i) noexcept {
 }
 
 }  // namespace detail
+
+/// One number for each row, in the caller's memory: a vector as it is (anything contiguous with data() and size(), or
+/// Armadillo's Row or Col), or `{pointer, rows}`. It refers to the vector, as all views do: a temporary one lasts for
+/// the call that it is written in, `kl(student, teacher, {.weights = weights_of(batch)})`, and not longer.
+/// Default-constructed there is none.
+template <class T>
+class PerRow {
+ public:
+  PerRow() = default;
+  PerRow(T* data, Extent size) : data_(data), size_(size), is_given_(true) {}
+
+  template <class V, class = std::enable_if_t<!std::is_same_v<std::decay_t<V>, PerRow>>>
+  PerRow(V&& vector) : is_given_(true) {
+    if constexpr (detail::is_vector_like<V> || detail::is_tensor_argument<std::decay_t<V>>::value) {
+      const auto row = detail::as_row(vector);
+      constexpr bool fits = std::is_convertible_v<decltype(row.data), T*>;
+      static_assert(fits,
+                    "distill: row weights are float, and the losses of rows go to double that can be written to. "
+                    "Convert weights of another type first: std::vector<float>(w.begin(), w.end())");
+      if constexpr (fits) {
+        data_ = row.data;
+        size_ = row.cols;
+      }
+    } else {
+      static_assert(detail::always_false<V>,
+                    "distill: row weights and losses have a length, which is checked. Pass the vector itself, or "
+                    "{pointer, rows}");
+    }
+  }
+
+  /// Whether there are any, be they 0 in number.
+  explicit operator bool() const noexcept { return is_given_; }
+  T* data() const noexcept { return data_; }
+  std::size_t size() const noexcept { return size_; }
+  T& operator[](std::size_t i) const noexcept { return data_[i]; }
+
+ private:
+  T* data_ = nullptr;
+  std::size_t size_ = 0;
+  bool is_given_ = false;
+};
 }  // namespace DISTILL_ABI
 }  // namespace distill

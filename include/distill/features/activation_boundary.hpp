@@ -84,8 +84,8 @@ struct ActivationBoundary {
     if (!(margin >= 0 && margin <= (std::numeric_limits<double>::max)())) {
       detail::fail(who, "margin is ", margin, ", expected a finite number of at least 0");
     }
-    const auto call = detail::checked_pair(who, weight, as_matrix(student_features), as_matrix(teacher_features),
-                                           gradient, options.weights);
+    const auto call =
+        detail::checked_pair(who, *this, as_matrix(student_features), as_matrix(teacher_features), gradient, options);
     return compute(call.student, call.teacher, call.grad, options);
   }
 

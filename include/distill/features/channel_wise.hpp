@@ -61,8 +61,8 @@ struct ChannelWise {
                     const RowOptions& options = {}) const {
     constexpr const char* who = "ChannelWise";
     detail::require_positive_finite(who, "temperature", temperature);
-    const auto call = detail::checked_pair(who, weight, as_feature_map(student_maps), as_feature_map(teacher_maps),
-                                           gradient, options.weights);
+    const auto call =
+        detail::checked_pair(who, *this, as_feature_map(student_maps), as_feature_map(teacher_maps), gradient, options);
     return compute(call.student, call.teacher, call.grad, options);
   }
 

@@ -88,8 +88,8 @@ struct FactorTransfer {
       detail::fail(who, "distance is ", static_cast<int>(distance), ", expected a FactorDistance");
     }
     const auto call =
-        detail::checked_pair(who, weight, as_feature_map(student_maps), as_feature_map(teacher_maps), gradient,
-                             options.weights, [&](const auto& student, const auto& teacher) {
+        detail::checked_pair(who, *this, as_feature_map(student_maps), as_feature_map(teacher_maps), gradient, options,
+                             [&](const auto& student, const auto& teacher) {
                                detail::require_same_batch(who, "teacher", teacher, "student", student);
                                if (factor == Factor::features)
                                  detail::require_same_channels(who, "teacher", teacher, "student", student);

@@ -70,8 +70,8 @@ struct FeatureMatching {
       detail::fail(who, "distance is ", static_cast<int>(distance), ", expected a FeatureDistance");
     }
     detail::require_positive_finite(who, "delta", delta);
-    const auto call = detail::checked_pair(who, weight, as_matrix(student_features), as_matrix(teacher_features),
-                                           gradient, options.weights);
+    const auto call =
+        detail::checked_pair(who, *this, as_matrix(student_features), as_matrix(teacher_features), gradient, options);
     return compute(call.student, call.teacher, call.grad, options);
   }
 

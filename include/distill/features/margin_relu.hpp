@@ -104,8 +104,8 @@ struct MarginRelu {
                     Grad&& gradient, const RowOptions& options = {}) const {
     constexpr const char* who = "MarginRelu";
     const auto margins = detail::read_only(detail::as_row(channel_margins));
-    const auto call = detail::checked_pair(who, weight, as_feature_map(student_maps), as_feature_map(teacher_maps),
-                                           gradient, options.weights, [&](const auto& student, const auto& teacher) {
+    const auto call = detail::checked_pair(who, *this, as_feature_map(student_maps), as_feature_map(teacher_maps),
+                                           gradient, options, [&](const auto& student, const auto& teacher) {
                                              detail::require_same_shape(who, "teacher", teacher, "student", student);
                                              require_margins(who, margins, student.channels);
                                            });

@@ -86,8 +86,8 @@ struct NeuronSelectivity {
     if (!(bandwidth >= 1e-6 && bandwidth <= 1e6)) {
       detail::fail(who, "bandwidth is ", bandwidth, ", expected a number from 1e-6 to 1e6");
     }
-    const auto call = detail::checked_pair(who, weight, as_feature_map(student_maps), as_feature_map(teacher_maps),
-                                           gradient, options.weights, [&](const auto& student, const auto& teacher) {
+    const auto call = detail::checked_pair(who, *this, as_feature_map(student_maps), as_feature_map(teacher_maps),
+                                           gradient, options, [&](const auto& student, const auto& teacher) {
                                              detail::require_same_batch(who, "teacher", teacher, "student", student);
                                            });
     return compute(call.student, call.teacher, call.grad, options);

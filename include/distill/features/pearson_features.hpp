@@ -63,8 +63,9 @@ struct PearsonFeatures {
                     const RowOptions& options = {}) const {
     constexpr const char* who = "PearsonFeatures";
     detail::require_nonnegative_finite(who, "epsilon", epsilon);
-    const auto call = detail::checked_pair(who, weight, as_feature_map(student_maps), as_feature_map(teacher_maps),
-                                           gradient, options.weights);
+    const auto call =
+        detail::checked_pair(who, *this, as_feature_map(student_maps), as_feature_map(teacher_maps), gradient, options);
+    detail::require_whole_batch(who, options);
     return compute(call.student, call.teacher, call.grad, options);
   }
 

@@ -81,7 +81,7 @@ void sum_products(const MatrixView<T>& out, bool accumulate, const Body& body) {
 
 /// Calls body(begin, count) for each run of rows that are not ignored.
 template <class Body>
-void for_each_live_run(std::size_t rows, const float* weights, const Body& body) {
+void for_each_live_run(std::size_t rows, const PerRow<const float>& weights, const Body& body) {
   for (std::size_t begin = 0; begin < rows; ++begin) {
     std::size_t end = begin;
     while (end < rows && (!weights || weights[end] != 0)) ++end;
@@ -189,7 +189,7 @@ struct Projected {
       detail::fail(who, "teacher has ", teacher.rows, " rows, student has ", student.rows);
     }
     detail::require_projection(who, "weights", "bias", projection, teacher.cols, student.cols);
-    detail::require_weights(who, options.weights, student.rows);
+    detail::require_per_row(who, "weights", options.weights, student);
     const auto grad = detail::checked_gradient(who, student, grad_student, teacher);
     const auto grad_parameters =
         detail::checked_parameters(who, projection, grad_projection, student, teacher, grad.view);

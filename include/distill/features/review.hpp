@@ -62,8 +62,8 @@ struct Review {
     if (!(level_weight >= 0 && level_weight <= 1e6)) {
       detail::fail(who, "level_weight is ", level_weight, ", expected a number from 0 to 1e6");
     }
-    const auto call = detail::checked_pair(who, weight, as_feature_map(student_maps), as_feature_map(teacher_maps),
-                                           gradient, options.weights);
+    const auto call =
+        detail::checked_pair(who, *this, as_feature_map(student_maps), as_feature_map(teacher_maps), gradient, options);
     return compute(call.student, call.teacher, call.grad, options);
   }
 

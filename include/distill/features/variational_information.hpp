@@ -93,12 +93,11 @@ struct VariationalInformation {
       detail::fail(who, "epsilon is ", epsilon, ", expected a finite number of at least 0");
     }
     const auto log_scale = detail::read_only(detail::as_row(channel_log_scale));
-    const auto call =
-        detail::checked_pair(who, weight, as_feature_map(student_maps), as_feature_map(teacher_maps), grad_student,
-                             options.weights, [&](const auto& student, const auto& teacher) {
-                               detail::require_same_shape(who, "teacher", teacher, "student", student);
-                               require_log_scale(who, log_scale, student.channels);
-                             });
+    const auto call = detail::checked_pair(who, *this, as_feature_map(student_maps), as_feature_map(teacher_maps),
+                                           grad_student, options, [&](const auto& student, const auto& teacher) {
+                                             detail::require_same_shape(who, "teacher", teacher, "student", student);
+                                             require_log_scale(who, log_scale, student.channels);
+                                           });
     const auto parameters = checked_parameters(who, log_scale, grad_log_scale, call);
     return compute(call.student, call.teacher, log_scale.data, call.grad, parameters, options);
   }
@@ -201,7 +200,8 @@ struct VariationalInformation {
 
     if (all_halves) {
       const kernels::SampleWeights weights(options.weights, student.batch);
-      const double factor = weight / kernels::reduction_divisor(reduction, weights.total(), terms);
+      const double factor =
+          weight / kernels::reduction_divisor(reduction, kernels::batch_weight(options, weights.total()), terms);
       std::fill(sums, sums + channels, 0);
       weights.for_each([&](std::size_t i, double w) {
         for (std::size_t c = 0; c < channels; ++c) sums[c] += w * all_halves[i * channels + c];

@@ -129,15 +129,16 @@ std::size_t workspace_size(BatchMemory memory, const Student& student_matrix, co
   return batch_bytes<C>(memory, student.rows, widest(student, teacher));
 }
 
-template <class C, class Student, class Teacher, class Grad>
-auto checked_batch(const char* who, double weight, BatchMemory memory, const Student& student_matrix,
+template <class C, class Loss, class Student, class Teacher, class Grad>
+auto checked_batch(const char* who, const Loss& loss, BatchMemory memory, const Student& student_matrix,
                    const Teacher& teacher_matrix, Grad&& gradient, const RowOptions& options) {
   const auto call =
-      detail::checked_pair(who, weight, as_matrix(student_matrix), as_matrix(teacher_matrix), gradient, options.weights,
+      detail::checked_pair(who, loss, as_matrix(student_matrix), as_matrix(teacher_matrix), gradient, options,
                            [&](const auto& student, const auto& teacher) {
                              if (teacher.rows == student.rows) return;
                              detail::fail(who, "teacher has ", teacher.rows, " rows, student has ", student.rows);
                            });
+  detail::require_whole_batch(who, options);
   const std::size_t needed = workspace_size<C>(memory, call.student, call.teacher);
   if (options.workspace.data && options.workspace.bytes < needed) {
     detail::fail(who, "workspace has ", options.workspace.bytes, " bytes, expected at least ", needed);

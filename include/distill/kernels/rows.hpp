@@ -55,7 +55,7 @@ double soft_scale(const Loss& loss) {
 /// is not read.
 class SampleWeights {
  public:
-  SampleWeights(const float* weights, std::size_t samples) : weights_(weights), samples_(samples) {
+  SampleWeights(const PerRow<const float>& weights, std::size_t samples) : weights_(weights), samples_(samples) {
     for_each([&](std::size_t, double w) { total_ += w; });
   }
   double operator()(std::size_t i) const { return weights_ ? static_cast<double>(weights_[i]) : 1; }
@@ -71,7 +71,7 @@ class SampleWeights {
 
   /// Sets losses, if there are any, and the gradient of what does not count to 0.
   template <class View>
-  void clear_ignored(const GradientTarget<View>& grad, double* losses) const {
+  void clear_ignored(const GradientTarget<View>& grad, const PerRow<double>& losses) const {
     for (std::size_t i = 0; i < samples_; ++i) {
       if (losses) losses[i] = 0;
       if ((*this)(i) == 0 && grad.view.data && !grad.accumulate) fill_row(grad.view, i, 0);
@@ -79,12 +79,17 @@ class SampleWeights {
   }
 
  private:
-  const float* weights_;  // or null: all 1
+  PerRow<const float> weights_;
   std::size_t samples_;
   double total_ = 0;
 };
 
-/// The divisor of a sum over rows; `terms` are those that Reduction::per_element counts in a row.
+/// The sum of row weights that a sum over rows is divided by: of these rows, or of the batch that they are a part of.
+inline double batch_weight(const RowOptions& options, double own) {
+  return options.total_weight == 0 ? own : options.total_weight;
+}
+
+/// What a sum over rows is divided by; `terms` are those that Reduction::per_element counts in a row.
 inline double reduction_divisor(Reduction reduction, double total_weight, std::size_t terms) {
   const double rows = reduction == Reduction::sum || total_weight == 0 ? 1 : total_weight;
   return reduction == Reduction::per_element ? rows * static_cast<double>(terms) : rows;
@@ -116,7 +121,7 @@ double reduce_groups(RowSizes sizes, const GradientTarget<View>& grad, const Row
     total_weight = static_cast<double>(live);
     are_all_one = live == sizes.rows;
   }
-  const double share = weight / reduction_divisor(reduction, total_weight, sizes.terms);
+  const double share = weight / reduction_divisor(reduction, batch_weight(options, total_weight), sizes.terms);
 
   // Calls put_loss(i, loss, weight) for each row of a block, in order.
   const auto compute = [&](std::size_t begin, std::size_t end, const auto& put_loss) {
@@ -157,7 +162,7 @@ double reduce_groups(RowSizes sizes, const GradientTarget<View>& grad, const Row
     });
   } else {
     detail::ScratchFrame frame;
-    double* const losses = options.losses ? options.losses : frame.take<double>(sizes.rows);
+    double* const losses = options.losses ? options.losses.data() : frame.take<double>(sizes.rows);
     for_each_block(sizes.rows, sizes.elements, options.executor, [&](std::size_t begin, std::size_t end) {
       compute(begin, end, [&](std::size_t i, double loss, double) { losses[i] = loss; });
     });

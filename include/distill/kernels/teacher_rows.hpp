@@ -194,7 +194,7 @@ auto checked_call(const char* who, const Loss& loss, const Student& student_scor
   for (std::size_t k = 0; k < teachers.size() && grad.view.data; ++k) {
     require_no_overlap(who, "grad", grad.view, "teacher", teachers[k].scores.matrix, false);
   }
-  require_weights(who, options.weights, student.rows);
+  require_row_options(who, options, loss.reduction, student);
   using S = std::remove_const_t<std::remove_pointer_t<decltype(student.data)>>;
   using T = std::remove_const_t<std::remove_pointer_t<decltype(teachers[0].scores.matrix.data)>>;
   using G = std::remove_pointer_t<decltype(grad.view.data)>;

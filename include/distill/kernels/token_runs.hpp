@@ -65,14 +65,18 @@ class TokenRuns {
 };
 
 /// As reduce_maps, for samples that differ in how many terms they have: Reduction::per_element divides by the weighted
-/// sum of terms(i).
+/// sum of terms(i). Where the samples are a part of a larger batch, all have as many.
 template <class T, class G, class Terms, class SampleLoss>
 double reduce_sequences(const FeatureMapView<T>& student, const Terms& terms,
                         const GradientTarget<FeatureMapView<G>>& grad, const RowOptions& options, Reduction reduction,
                         double weight, const SampleLoss& sample_loss) {
   if (reduction == Reduction::per_element) {
     double divisor = 0;
-    SampleWeights(options.weights, student.batch).for_each([&](std::size_t i, double w) { divisor += w * terms(i); });
+    if (options.total_weight != 0) {
+      divisor = options.total_weight * terms(0);
+    } else {
+      SampleWeights(options.weights, student.batch).for_each([&](std::size_t i, double w) { divisor += w * terms(i); });
+    }
     if (divisor != 0) weight /= divisor;
     reduction = Reduction::sum;
   }

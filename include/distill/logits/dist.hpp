@@ -65,6 +65,7 @@ struct Dist {
     detail::require_nonnegative_finite(who, "beta", beta);
     detail::require_nonnegative_finite(who, "gamma", gamma);
     detail::require_nonnegative_finite(who, "epsilon", epsilon);
+    detail::require_whole_batch(who, options);
     return compute(detail::checked_call(who, *this, student, teacher, grad, options), options);
   }
 

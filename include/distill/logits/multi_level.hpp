@@ -57,6 +57,7 @@ struct MultiLevel {
     detail::require_positive_finite(who, "temperature", temperature);
     detail::require_nonnegative_finite(who, "batch_weight", batch_weight);
     detail::require_nonnegative_finite(who, "class_weight", class_weight);
+    detail::require_whole_batch(who, options);
     return compute(detail::checked_call(who, *this, student, teacher, grad, options), options);
   }
 

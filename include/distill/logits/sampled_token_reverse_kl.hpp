@@ -97,7 +97,7 @@ struct SampledTokenReverseKl {
       require_vector(who, "sampling_log_probabilities", tokens.sampling_log_probabilities, student.rows);
     }
     const auto grad = detail::checked_gradient(who, student, gradient);
-    detail::require_weights(who, options.weights, student.rows);
+    detail::require_row_options(who, options, reduction, student);
     return compute(student, labels, tokens, grad, options);
   }
 

@@ -40,7 +40,7 @@ namespace detail {
 /// Checks sizes, and that every index in every row that counts is in range and occurs once.
 template <class Index, class T>
 void require_sparse_teacher(const char* who, const SparseTeacherView<Index, T>& teacher, std::size_t rows,
-                            std::size_t cols, const float* weights) {
+                            std::size_t cols, const PerRow<const float>& weights) {
   const MatrixView<Index>& indices = teacher.indices;
   static_assert(std::is_integral_v<Index>,
                 "distill: the teacher's indices must be of an integer type. Convert them first");
@@ -108,7 +108,7 @@ double top_k(const char* who, const Loss& loss, const Term& term, double linear,
   require_finite(who, "weight", loss.weight);
   require_view(who, "student", student);
   const auto grad = checked_gradient(who, student, gradient, teacher.log_probabilities);
-  require_weights(who, options.weights, student.rows);
+  require_row_options(who, options, loss.reduction, student);
   require_sparse_teacher(who, teacher, student.rows, student.cols, options.weights);
   return reduce_top_k(loss, term, linear, student, teacher, grad, options);
 }

@@ -68,7 +68,7 @@ struct UniversalLogit {
       detail::fail(who, "teacher has ", teacher.matrix.rows, " rows, student has ", student.rows);
     }
     const auto grad = detail::checked_gradient(who, student, gradient, teacher.matrix);
-    detail::require_weights(who, options.weights, student.rows);
+    detail::require_row_options(who, options, reduction, student);
     return compute(student, teacher, grad, options);
   }
 

@@ -61,8 +61,8 @@ struct ChannelGram {
   double operator()(const Student& student_maps, const Teacher& teacher_maps, Grad&& gradient,
                     const RowOptions& options = {}) const {
     constexpr const char* who = "ChannelGram";
-    const auto call = detail::checked_pair(who, weight, as_feature_map(student_maps), as_feature_map(teacher_maps),
-                                           gradient, options.weights, [&](const auto& student, const auto& teacher) {
+    const auto call = detail::checked_pair(who, *this, as_feature_map(student_maps), as_feature_map(teacher_maps),
+                                           gradient, options, [&](const auto& student, const auto& teacher) {
                                              detail::require_same_batch(who, "teacher", teacher, "student", student);
                                              detail::require_same_channels(who, "teacher", teacher, "student", student);
                                            });

@@ -60,7 +60,7 @@ struct Contrastive {
     constexpr const char* who = "Contrastive";
     using C = kernels::batch_compute_t<Student, Teacher>;
     detail::require_positive_finite(who, "temperature", temperature);
-    const auto call = kernels::checked_batch<C>(who, weight, memory, student, teacher, grad, options);
+    const auto call = kernels::checked_batch<C>(who, *this, memory, student, teacher, grad, options);
     detail::require_same_shape(who, "teacher", call.teacher, "student", call.student);
     return compute<C>(call, options);
   }

@@ -79,7 +79,7 @@ struct CorrelationCongruence {
     detail::require_positive_finite(who, "gamma", gamma);
     if (order < 1 || order > 64) detail::fail(who, "order is ", order, ", expected 1 to 64");
     using C = kernels::batch_compute_t<Student, Teacher>;
-    return compute<C>(kernels::checked_batch<C>(who, weight, memory, student, teacher, grad, options), options);
+    return compute<C>(kernels::checked_batch<C>(who, *this, memory, student, teacher, grad, options), options);
   }
 
   /// The size in bytes that RowOptions::workspace needs, if it is passed.

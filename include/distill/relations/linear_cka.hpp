@@ -55,7 +55,7 @@ struct LinearCka {
   template <class Student, class Teacher, class Grad, class = detail::enable_if_gradient<Grad>>
   double operator()(const Student& student, const Teacher& teacher, Grad&& grad, const RowOptions& options = {}) const {
     using C = kernels::batch_compute_t<Student, Teacher>;
-    return compute<C>(kernels::checked_batch<C>("LinearCka", weight, memory, student, teacher, grad, options), options);
+    return compute<C>(kernels::checked_batch<C>("LinearCka", *this, memory, student, teacher, grad, options), options);
   }
 
   /// The size in bytes that RowOptions::workspace needs, if it is passed.

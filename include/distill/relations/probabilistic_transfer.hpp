@@ -58,7 +58,7 @@ struct ProbabilisticTransfer {
   double operator()(const Student& student, const Teacher& teacher, Grad&& grad, const RowOptions& options = {}) const {
     using C = kernels::batch_compute_t<Student, Teacher>;
     return compute<C>(
-        kernels::checked_batch<C>("ProbabilisticTransfer", weight, memory, student, teacher, grad, options), options);
+        kernels::checked_batch<C>("ProbabilisticTransfer", *this, memory, student, teacher, grad, options), options);
   }
 
   /// The size in bytes that RowOptions::workspace needs, if it is passed.

@@ -56,7 +56,7 @@ struct RelationalAngle {
 
   template <class Student, class Teacher, class Grad, class = detail::enable_if_gradient<Grad>>
   double operator()(const Student& student, const Teacher& teacher, Grad&& grad, const RowOptions& options = {}) const {
-    return compute(kernels::checked_batch<double>("RelationalAngle", weight, memory, student, teacher, grad, options),
+    return compute(kernels::checked_batch<double>("RelationalAngle", *this, memory, student, teacher, grad, options),
                    options);
   }
 

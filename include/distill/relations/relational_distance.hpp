@@ -60,7 +60,7 @@ struct RelationalDistance {
   template <class Student, class Teacher, class Grad, class = detail::enable_if_gradient<Grad>>
   double operator()(const Student& student, const Teacher& teacher, Grad&& grad, const RowOptions& options = {}) const {
     using C = kernels::batch_compute_t<Student, Teacher>;
-    return compute<C>(kernels::checked_batch<C>("RelationalDistance", weight, memory, student, teacher, grad, options),
+    return compute<C>(kernels::checked_batch<C>("RelationalDistance", *this, memory, student, teacher, grad, options),
                       options);
   }
 
