@@ -113,7 +113,7 @@ std::vector<PlannedContest> other_contests() {
       labelled_scores("DecoupledKd", DecoupledKd{.temperature = temperature}),
       labelled_scores(
           "WeightedSoftLabel",
-          WeightedSoftLabel{.temperature = temperature, .subtract_teacher_entropy = false, .teacher_epsilon = 1e-7}),
+          WeightedSoftLabel{.temperature = temperature, .teacher_epsilon = 1e-7, .subtract_teacher_entropy = false}),
       scores("Dist", Dist{.temperature = temperature, .epsilon = 1e-8}),
       without_limit(scores("MultiLevel", MultiLevel{.temperature = temperature})),
       scores("LogitMse", LogitMse{.temperature = temperature}, 0),

@@ -115,8 +115,8 @@ TEST_CASE("golden: KL, and its cross entropy") {
     return loss(c.s(), c.t(), c.g(), c.row_weights());
   });
   check_all({"forward_kl.torchtune", "forward_kl.distillm"}, [](Case& c) {
-    const KlDivergence loss{.reduction = c.number("normalize", 1) == 0 ? Reduction::sum : Reduction::mean,
-                            .subtract_teacher_entropy = false};
+    const KlDivergence loss{.subtract_teacher_entropy = false,
+                            .reduction = c.number("normalize", 1) == 0 ? Reduction::sum : Reduction::mean};
     return loss(c.s(), c.t(), c.g(), c.row_weights());
   });
   check("soft_cross_entropy.textbrewer", [](Case& c) {
@@ -306,7 +306,7 @@ TEST_CASE("golden: logits without a softmax, and weighted soft labels") {
   });
   check("wsld.mmrazor", [](Case& c) {
     const WeightedSoftLabel loss{
-        .temperature = c.temperature(), .subtract_teacher_entropy = false, .teacher_epsilon = 1e-7};
+        .temperature = c.temperature(), .teacher_epsilon = 1e-7, .subtract_teacher_entropy = false};
     return loss(c.s(), c.t(), c.labels, c.g());
   });
 }
@@ -368,8 +368,8 @@ TEST_CASE("golden: teachers of k classes") {
     const double items = c.number("num_items", -1);
     const TopKKl loss{.temperature = c.temperature(),
                       .teacher_temperature = c.temperature(),
-                      .tail = Tail::truncate,
                       .scale_by_temperature_squared = false,
+                      .tail = Tail::truncate,
                       .weight = 1 / (items > 0 ? items : counted),
                       .reduction = Reduction::sum};
     return loss(c.s(), c.sparse(), c.g());
@@ -436,9 +436,9 @@ TEST_CASE("golden: teachers of k classes, student renormalised") {
     const Tail tail = c.number("normalize_topk", 1) == 1 ? Tail::renormalise_both : Tail::truncate;
     const TopKJensenShannon loss{.temperature = c.temperature(),
                                  .teacher_temperature = c.temperature(),
+                                 .scale_by_temperature_squared = false,
                                  .tail = tail,
                                  .beta = c.number("beta", 0),
-                                 .scale_by_temperature_squared = false,
                                  .reduction = Reduction::sum};
     const double value = loss(c.s(), c.sparse(), c.g(), c.row_weights());
     // the teacher's log-probabilities, rounded to float, do not quite add up to 1 there, and here they do

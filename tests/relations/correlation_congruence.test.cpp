@@ -50,7 +50,7 @@ TEST_CASE("CorrelationCongruence: value and gradient are the formula's, with eve
   for (const CongruenceKernel kernel : {CongruenceKernel::bilinear, CongruenceKernel::gaussian}) {
     for (const CongruenceDistance distance : {CongruenceDistance::squared, CongruenceDistance::frobenius}) {
       for (const bool normalize : {true, false}) {
-        CorrelationCongruence loss{.kernel = kernel, .gamma = 0.3, .normalize = normalize, .distance = distance};
+        CorrelationCongruence loss{.kernel = kernel, .gamma = 0.3, .distance = distance, .normalize = normalize};
         if (kernel == CongruenceKernel::gaussian && !normalize) loss.gamma = 0.02;
         auto hidden = support::relation_loss("CorrelationCongruence", loss, formula_of(loss));
         hidden.has_kinks = distance == CongruenceDistance::frobenius;
@@ -69,7 +69,7 @@ TEST_CASE("CorrelationCongruence: value and gradient in a workspace of the calle
 
 TEST_CASE("CorrelationCongruence: golden vectors") {
   support::check_golden_relation("cc_kernel.torchdistill", [](const auto& params, std::size_t) {
-    CorrelationCongruence loss{.normalize = false, .distance = CongruenceDistance::frobenius};
+    CorrelationCongruence loss{.distance = CongruenceDistance::frobenius, .normalize = false};
     if (params.at("kernel") == "bilinear") {
       loss.kernel = CongruenceKernel::bilinear;
     } else {

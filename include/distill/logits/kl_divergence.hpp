@@ -39,11 +39,11 @@ inline namespace DISTILL_ABI {
 struct KlDivergence {
   double temperature = 1;
   bool scale_by_temperature_squared = true;
+  bool subtract_teacher_entropy = true;
   double weight = 1;
   Reduction reduction = Reduction::mean;
   Precision precision = Precision::standard;
   LogitTransform logits = {};
-  bool subtract_teacher_entropy = true;
 
   template <class Student, class Teacher>
   double operator()(const Student& student, const Teacher& teacher, const RowOptions& options = {}) const {

@@ -147,8 +147,8 @@ double top_k(const char* who, const Loss& loss, const Term& term, double linear,
 struct TopKKl {
   double temperature = 1;
   double teacher_temperature = 1;
-  Tail tail = Tail::tail_bucket;
   bool scale_by_temperature_squared = true;
+  Tail tail = Tail::tail_bucket;
   double weight = 1;
   Reduction reduction = Reduction::mean;
 
@@ -175,8 +175,8 @@ struct TopKKl {
 struct TopKReverseKl {
   double temperature = 1;
   double teacher_temperature = 1;
-  Tail tail = Tail::tail_bucket;
   bool scale_by_temperature_squared = true;
+  Tail tail = Tail::tail_bucket;
   double weight = 1;
   Reduction reduction = Reduction::mean;
 
@@ -203,9 +203,9 @@ struct TopKReverseKl {
 struct TopKJensenShannon {
   double temperature = 1;
   double teacher_temperature = 1;
+  bool scale_by_temperature_squared = true;
   Tail tail = Tail::tail_bucket;
   double beta = 0.5;
-  bool scale_by_temperature_squared = true;
   double weight = 1;
   Reduction reduction = Reduction::mean;
 
@@ -235,8 +235,8 @@ struct TopKJensenShannon {
 struct TopKTotalVariation {
   double temperature = 1;
   double teacher_temperature = 1;
-  Tail tail = Tail::tail_bucket;
   bool scale_by_temperature_squared = true;
+  Tail tail = Tail::tail_bucket;
   double weight = 1;
   Reduction reduction = Reduction::mean;
 

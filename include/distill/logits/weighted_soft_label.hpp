@@ -43,8 +43,8 @@ inline namespace DISTILL_ABI {
 struct WeightedSoftLabel {
   double temperature = 2;
   bool scale_by_temperature_squared = true;
-  bool subtract_teacher_entropy = true;
   double teacher_epsilon = 0;
+  bool subtract_teacher_entropy = true;
   double weight = 1;
   Reduction reduction = Reduction::mean;
   std::int64_t ignore_label = -100;

@@ -56,9 +56,9 @@ enum class CongruenceDistance {
 struct CorrelationCongruence {
   CongruenceKernel kernel = CongruenceKernel::gaussian;
   double gamma = 0.4;
-  int order = 2;  ///< of the last term in the Gaussian's series
-  bool normalize = true;
+  int order = 2;  ///< of the last term of the gaussian's series
   CongruenceDistance distance = CongruenceDistance::squared;
+  bool normalize = true;
   double weight = 1;
   Reduction reduction = Reduction::per_element;
 
