@@ -9,6 +9,7 @@
 
 #include "support/data.hpp"
 #include "support/guarded.hpp"
+#include "support/loss_check.hpp"
 #include "support/tolerances.hpp"
 
 namespace {
@@ -58,8 +59,18 @@ void check_lists(const Batch& batch, const Call& call) {
   Answer sum{0.25 * a.value + 2 * b.value, std::vector<double>(rows * cols)};
   for (std::size_t k = 0; k < rows * cols; ++k) sum.gradient[k] = 0.25 * a.gradient[k] + 2 * b.gradient[k];
   check_same(answer(call, std::array{weighted(batch.t(), 0.25), weighted(batch.u(), 2)}), sum);
-  // a list of one, and a teacher of weight 0 in memory that must not be read
-  check_same(answer(call, std::vector{weighted(batch.t(), 1)}), a);
+  // a list of one is that one, bit for bit, and a weight of 2 as exact; a teacher of weight 0 in memory that must not be read
+  const Answer single = answer(call, std::vector{weighted(batch.t(), 1)});
+  CHECK(single.value == a.value);
+  CHECK(single.gradient == a.gradient);
+  const Answer twice = answer(call, std::vector{weighted(batch.t(), 2)});
+  CHECK(twice.value == doctest::Approx(2 * a.value).epsilon(1e-14));
+  for (std::size_t k = 0; k < rows * cols; ++k) {
+    CHECK(twice.gradient[k] == doctest::Approx(2 * a.gradient[k]).epsilon(1e-13));
+  }
+  const Answer never = answer(call, std::vector{weighted(batch.t(), 0)});
+  CHECK(never.value == 0);
+  CHECK(never.gradient == std::vector<double>(rows * cols));
   support::Pages closed(1);
   closed.close(0);
   const Scores unreadable{closed.at<const double>(0), rows, cols};
@@ -147,6 +158,22 @@ TEST_CASE("several teachers, and log-probabilities") {
   SUBCASE("BinaryKl") {
     check(distill::BinaryKl{}, false);
   }
+}
+
+TEST_CASE("KlDivergence: the precision of a list is that of its teachers, one by one") {
+  constexpr std::size_t n = 1000;
+  const support::Scores<float, float> a(support::Kind::near, 1, n, 1), b(support::Kind::near, 1, n, 2);
+  const auto s = a.student.view(), t = a.teacher.view(), u = b.teacher.view();
+  for (const distill::Precision precision : support::both_precisions) {
+    const distill::KlDivergence kl{.precision = precision};
+    const double expected = 0.25 * kl(s, t) + 2 * kl(s, u);
+    CHECK(kl(s, std::array{weighted(t, 0.25), weighted(u, 2)}) ==
+          doctest::Approx(expected).epsilon(precision == distill::Precision::high ? 1e-6 : 1e-12));
+  }
+  const distill::KlDivergence standard, high{.precision = distill::Precision::high};
+  const auto twice = std::array{weighted(t, 0.5), weighted(t, 0.5)};
+  CHECK(standard(s, twice) == standard(s, t));
+  CHECK(standard(s, twice) != high(s, twice));
 }
 
 TEST_CASE("KnowledgeDistillation: labels count once, however many teachers there are") {

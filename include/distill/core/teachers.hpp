@@ -71,7 +71,8 @@ class Teachers {
 
   std::size_t size() const { return size_; }
   const WeightedTeacher<T>& operator[](std::size_t k) const { return list_ ? list_[k] : one_; }
-  bool is_list() const { return list_ != nullptr; }
+  /// A list of one is as good as one, but for weight 0, whose scores are not read.
+  bool is_list() const { return size_ > 1 || (*this)[0].weight == 0; }
 
  private:
   WeightedTeacher<T> one_{};

@@ -71,8 +71,7 @@ double with_stored_row(const detail::TeacherCall<S, T, G>& call, std::size_t i, 
   };
   if (!teachers.is_list()) {
     const T* const scores = teachers[0].scores.matrix.row(i);
-    const double weight = 1;
-    return run({&scores, &weight, 1});
+    return run({&scores, &teachers[0].weight, 1});
   }
   const std::size_t count = teachers.size();
   detail::ScratchFrame frame;

@@ -62,22 +62,26 @@ struct KlDivergence {
   double compute(const detail::TeacherCall<S, T, G>& call, const RowOptions& options) const {
     using L = kernels::Lanes<detail::compute_t<S, T>, kernels::DefaultArch>;
     const double scale = kernels::soft_scale(*this);
-    // several teachers share the student's sums there
-    if (call.teachers.is_list()) {
+    const bool is_high = kernels::needs_high_precision(precision, temperature);
+    // several teachers share the student's sums there, which saves most where rows are short
+    if (call.teachers.is_list() && (is_high || call.student.cols <= kernels::longest_short_row)) {
       return detail::reduce_divergence(*this, kernels::ForwardKlTerm{}, subtract_teacher_entropy ? 0 : 1, call,
                                        options);
     }
-    return kernels::with_precision(kernels::needs_high_precision(precision, temperature), [&](auto chosen) {
+    return kernels::with_precision(is_high, [&](auto chosen) {
       if (subtract_teacher_entropy && kernels::has_short_rows<L>(*this, call)) {
-        return kernels::reduce_short_rows<decltype(chosen)::value, false, L>(*this, call, kernels::NoLabels{}, {scale},
-                                                                             options);
+        return kernels::reduce_short_rows<decltype(chosen)::value, false, L>(
+            *this, call, kernels::NoLabels{}, {scale * call.teachers[0].weight}, options);
       }
-      return kernels::reduce_teacher_rows<false, L>(
+      return kernels::reduce_teacher_rows<true, L>(
           *this, call, kernels::NoLabels{}, options, call.student.cols,
           [&](const auto& row, double factor, auto* grad, bool accumulate) {
             const double constant = subtract_teacher_entropy ? 0 : detail::teacher_entropy<L>(row, temperature);
-            return scale * constant + kernels::distillation_row<decltype(chosen)::value, false, L>(
-                                          row, {scale}, temperature, factor, grad, accumulate);
+            return scale * constant +
+                   kernels::for_each_teacher(row, grad, accumulate, [&](auto* teacher, double w, auto* to, bool add) {
+                     return kernels::distillation_row<decltype(chosen)::value, false, L>(
+                         row.with(teacher), {scale}, temperature, w * factor, to, add);
+                   });
           });
     });
   }

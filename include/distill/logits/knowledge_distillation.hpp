@@ -75,7 +75,8 @@ struct KnowledgeDistillation {
   double compute(const detail::TeacherCall<S, T, G>& call, const RowLabels& labels, const RowOptions& options) const {
     using L = kernels::Lanes<detail::compute_t<S, T>, kernels::DefaultArch>;
     const std::size_t n = call.student.cols;
-    const kernels::RowFactors factors{alpha * temperature * temperature, 1 - alpha};
+    const double soft = alpha * temperature * temperature;
+    const kernels::RowFactors factors{soft * call.teachers[0].weight, 1 - alpha};  // of one teacher
     return kernels::with_precision(kernels::needs_high_precision(precision, temperature), [&](auto chosen) {
       constexpr Precision exactness = decltype(chosen)::value;
       if (kernels::has_short_rows<L>(*this, call)) {
@@ -94,8 +95,8 @@ struct KnowledgeDistillation {
                 logits, call, i, labels.at(i),
                 [&](const auto& row, auto* grad, bool add) {
                   return kernels::for_each_teacher(row, grad, add, [&](auto* teacher, double w, auto* to, bool more) {
-                    return kernels::distillation_row<exactness, false, L>(row.with(teacher), {factors.soft},
-                                                                          temperature, w * factor, to, more);
+                    return kernels::distillation_row<exactness, false, L>(row.with(teacher), {soft}, temperature,
+                                                                          w * factor, to, more);
                   });
                 },
                 [&](auto* z, auto* g, auto* other) {
