@@ -137,21 +137,30 @@ template <class T, class Number>
 struct TensorArgument {
   const char* name;
   ::at::Tensor tensor;
+};
 
-  MatrixView<T> matrix() const { return libtorch::matrix<T>(tensor, name); }
-  FeatureMapView<T> feature_map() const { return libtorch::feature_map<T>(tensor, name); }
-  MatrixView<Number> row() const {
-    return {tensor_list<Number>("per-channel tensor", tensor, tensor.numel()), 1, tensor.numel()};
+}  // namespace detail
+
+template <class T, class Number>
+struct TensorViews<detail::TensorArgument<T, Number>> {
+  using Argument = detail::TensorArgument<T, Number>;
+
+  static MatrixView<T> matrix(const Argument& x) { return libtorch::matrix<T>(x.tensor, x.name); }
+  static FeatureMapView<T> feature_map(const Argument& x) { return libtorch::feature_map<T>(x.tensor, x.name); }
+  static MatrixView<Number> row(const Argument& x) {
+    const std::int64_t size = x.tensor.numel();
+    return {detail::tensor_list<Number>("per-channel tensor", x.tensor, size), 1, size};
   }
-  LabelsView<std::int64_t> labels() const {
-    if (tensor.defined() && !::at::isIntegralType(tensor.scalar_type(), false)) {
-      fail_tensor("labels", " holds ", tensor.scalar_type(), ", expected integers");
+  static LabelsView<std::int64_t> labels(const Argument& x) {
+    if (x.tensor.defined() && !::at::isIntegralType(x.tensor.scalar_type(), false)) {
+      detail::fail_tensor("labels", " holds ", x.tensor.scalar_type(), ", expected integers");
     }
-    return {tensor_list<const std::int64_t>("labels", tensor, tensor.numel()), tensor.numel()};
+    const std::int64_t size = x.tensor.numel();
+    return {detail::tensor_list<const std::int64_t>("labels", x.tensor, size), size};
   }
 };
-template <class T, class Number>
-struct is_tensor_argument<TensorArgument<T, Number>> : std::true_type {};
+
+namespace detail {
 
 /// Labels become 64-bit integers, and numbers per channel the computed type: small copies.
 template <class Number>

@@ -65,8 +65,9 @@ auto gradient_target(Grad&& grad) {
     return GradientTarget<View>{};
   } else if constexpr (is_gradient_target<G>::value) {
     return grad;
-  } else if constexpr (is_tensor_argument<G>::value && is_feature_map_view<View>::value) {
-    return GradientTarget<View>{grad.feature_map(), false};
+  } else if constexpr (is_tensor<G>::value && is_feature_map_view<View>::value) {
+    const auto view = TensorViews<G>::feature_map(grad);
+    return GradientTarget<std::remove_const_t<decltype(view)>>{view, false};
   } else {
     const auto view = as_view(grad);
     return GradientTarget<std::remove_const_t<decltype(view)>>{view, false};

@@ -78,6 +78,22 @@ struct LabelsView {
 template <class T, class Size>
 LabelsView(T*, Size) -> LabelsView<std::remove_const_t<T>>;
 
+/// How a host's own tensor becomes the view that a loss asks for. Specialise it, and tensors are passed as they are, as
+/// student, teacher, labels, gradient and row weights (docs/adapters/your_own_tensor.md):
+///
+///     template <>
+///     struct distill::TensorViews<Tensor> {
+///       static MatrixView<float> matrix(const Tensor& t);           // a loss on rows
+///       static FeatureMapView<float> feature_map(const Tensor& t);  // a loss on maps
+///       static LabelsView<int> labels(const Tensor& t);
+///       static MatrixView<float> row(const Tensor& t);              // 1 x size: margins, log_scale, row weights
+///     };
+///
+/// What no call asks for may be left out. What cannot be viewed is theirs to report, by an exception. If constness is a
+/// matter of the tensor's, overload for `Tensor&` and `const Tensor&`.
+template <class Tensor>
+struct TensorViews;
+
 namespace detail {
 
 template <class T>
@@ -135,10 +151,11 @@ template <class V>
 struct holds_integers<V, std::enable_if_t<is_contiguous_range<V>::value>>
     : std::is_integral<std::decay_t<decltype(*std::declval<V&>().data())>> {};
 
-/// A host's tensor, which becomes the view that a loss reads by its matrix(), feature_map(), labels() or row(). An
-/// adapter specialises this.
+/// Whether TensorViews is specialised for X.
+template <class X, class = void>
+struct is_tensor : std::false_type {};
 template <class X>
-struct is_tensor_argument : std::false_type {};
+struct is_tensor<X, std::void_t<decltype(sizeof(TensorViews<X>))>> : std::true_type {};
 
 template <class M>
 void require_unit_inner_stride(const M& m) {
@@ -168,14 +185,15 @@ auto vector_view(const char* who, V&& v) {
 
 }  // namespace detail
 
-/// A view of `matrix`: a MatrixView, or Eigen's row-major matrix, map, block or vector (nothing is copied).
+/// A view of `matrix`: a MatrixView, Eigen's row-major matrix, map, block or vector, or a host's tensor (nothing is
+/// copied).
 template <class M>
 auto as_matrix(M&& matrix) {
   using Matrix = std::remove_cv_t<std::remove_reference_t<M>>;
   if constexpr (detail::is_matrix_view<Matrix>::value) {
     return matrix;
-  } else if constexpr (detail::is_tensor_argument<Matrix>::value) {
-    return matrix.matrix();
+  } else if constexpr (detail::is_tensor<Matrix>::value) {
+    return TensorViews<Matrix>::matrix(matrix);
   } else if constexpr (detail::is_eigen_like<M>::value) {
     static_assert(bool(Matrix::IsRowMajor),
                   "distill: this matrix is column-major. If each COLUMN is a sample, write samples_in_columns(m); if "
@@ -197,14 +215,15 @@ auto as_matrix(M&& matrix) {
   }
 }
 
-/// A view of `maps`: a FeatureMapView.
+/// A view of `maps`: a FeatureMapView, or a host's tensor.
 template <class M>
-auto as_feature_map(const M& maps) {
-  if constexpr (detail::is_tensor_argument<M>::value) {
-    return maps.feature_map();
+auto as_feature_map(M&& maps) {
+  using Maps = std::remove_cv_t<std::remove_reference_t<M>>;
+  if constexpr (detail::is_tensor<Maps>::value) {
+    return TensorViews<Maps>::feature_map(maps);
   } else {
     static_assert(
-        detail::is_feature_map_view<M>::value,
+        detail::is_feature_map_view<Maps>::value,
         "distill: not feature maps. Pass FeatureMapView{pointer, batch, channels, height, width} for N x C x H x W, "
         "or nhwc(pointer, batch, height, width, channels)");
     return maps;
@@ -240,8 +259,8 @@ template <class L>
 auto as_labels(const L& labels) {
   if constexpr (detail::is_labels_view<L>::value) {
     return labels;
-  } else if constexpr (detail::is_tensor_argument<L>::value) {
-    return labels.labels();
+  } else if constexpr (detail::is_tensor<L>::value) {
+    return TensorViews<L>::labels(labels);
   } else if constexpr (detail::is_vector_like<const L>) {
     const auto row = detail::vector_view("as_labels", labels);
     using Label = std::remove_const_t<std::remove_pointer_t<decltype(row.data)>>;
@@ -279,8 +298,8 @@ auto as_row(V&& v) {
   using Vector = std::remove_cv_t<std::remove_reference_t<V>>;
   if constexpr (is_matrix_view<Vector>::value) {
     return v;
-  } else if constexpr (is_tensor_argument<Vector>::value) {
-    return v.row();
+  } else if constexpr (is_tensor<Vector>::value) {
+    return TensorViews<Vector>::row(v);
   } else {
     static_assert(
         is_vector_like<V>,
@@ -346,7 +365,7 @@ class PerRow {
 
   template <class V, class = std::enable_if_t<!std::is_same_v<std::decay_t<V>, PerRow>>>
   PerRow(V&& vector) : is_given_(true) {
-    if constexpr (detail::is_vector_like<V> || detail::is_tensor_argument<std::decay_t<V>>::value) {
+    if constexpr (detail::is_vector_like<V> || detail::is_tensor<std::decay_t<V>>::value) {
       const auto row = detail::as_row(vector);
       constexpr bool fits = std::is_convertible_v<decltype(row.data), T*>;
       static_assert(fits,
