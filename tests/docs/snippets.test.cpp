@@ -2,6 +2,7 @@
 #include <distill/distill.hpp>
 
 #include <Eigen/Core>
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <vector>
@@ -48,6 +49,30 @@ TEST_CASE("README.md and docs/index.md: the call") {
   CHECK(value == loss(student_rows, teacher_rows, labels, expected));
   CHECK(gradient.row(1).isZero(0));
   CHECK(gradient.row(0).isApprox(1.5f * expected.row(0)));
+}
+
+TEST_CASE("docs/calling.md: options, and a batch in parts") {
+  const Rows student = numbers(classes, 1), teacher = numbers(classes, 2);
+  Rows grad(rows, classes), whole(rows, classes);
+  const std::vector<int> labels{3, 0, 1};
+  const std::vector<float> w{1, 0, 1};
+  std::vector<double> losses(rows);
+  const distill::KnowledgeDistillation loss;
+  {
+    double value = loss(student, teacher, labels, grad, {.weights = w, .losses = losses});
+    CHECK(value == doctest::Approx((losses[0] + losses[2]) / 2));
+  }
+  // clang-format off
+  double value = 0;
+  for (int begin = 0; begin < rows; begin += 2) {
+    const int count = std::min(2, rows - begin);
+    value += loss(student.middleRows(begin, count), teacher.middleRows(begin, count),
+                  distill::LabelsView{labels.data() + begin, count}, grad.middleRows(begin, count),
+                  {.total_weight = double(rows)});
+  }
+  // clang-format on
+  CHECK(value == doctest::Approx(loss(student, teacher, labels, whole)));
+  CHECK(grad == whole);
 }
 
 TEST_CASE("README.md: several layers") {
