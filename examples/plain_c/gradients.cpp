@@ -69,8 +69,8 @@ bool padded_vocabulary() {
   return right;
 }
 
-// A trainer that adds: its gradients are zeroed once per step, and micro-batches are summed. The divisor is then that
-// of the whole step: Reduction::sum and a weight of one over it.
+// A trainer that adds: its gradients are zeroed once a step, and micro-batches are summed. Their divisor is
+// that of the whole step: total_weight.
 bool added_gradients() {
   constexpr std::size_t N = 8, V = 10, micro_batch = 2;
   std::vector<float> logits = random_numbers<float>(N * V, 3);
@@ -83,15 +83,12 @@ bool added_gradients() {
                          distill::MatrixView{expected.data(), N, V});
   for (std::size_t i = 0; i < N * V; ++i) expected[i] += before[i];
 
-  distill::KnowledgeDistillation share = kd;
-  share.reduction = distill::Reduction::sum;
-  share.weight = 1.0 / N;
   std::vector<float> dlogits = before;
   double sum = 0;
   for (std::size_t n = 0; n < N; n += micro_batch) {
-    sum += share(distill::MatrixView{&logits[n * V], micro_batch, V},
-                 distill::MatrixView{&teacher[n * V], micro_batch, V}, distill::LabelsView{&targets[n], micro_batch},
-                 distill::add_to(distill::MatrixView{&dlogits[n * V], micro_batch, V}));
+    sum += kd(distill::MatrixView{&logits[n * V], micro_batch, V}, distill::MatrixView{&teacher[n * V], micro_batch, V},
+              distill::LabelsView{&targets[n], micro_batch},
+              distill::add_to(distill::MatrixView{&dlogits[n * V], micro_batch, V}), {.total_weight = N});
   }
   return std::abs(sum - loss) <= 1e-6 * loss && nearly_equal(dlogits, expected, 1e-6);
 }

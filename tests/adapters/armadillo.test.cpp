@@ -2,7 +2,9 @@
 #include <armadillo>
 #include <cstddef>
 #include <distill/features/feature_matching.hpp>
+#include <distill/logits/kl_divergence.hpp>
 #include <distill/logits/knowledge_distillation.hpp>
+#include <stdexcept>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -69,6 +71,22 @@ TEST_CASE_TEMPLATE("a loss on Armadillo's matrices is that on the same memory", 
   half(samples_in_columns(student.cols(3, 5)), samples_in_columns(teacher.cols(3, 5)), std::vector{3, 1, 7},
        distill::add_to(samples_in_columns(halves.cols(3, 5))));
   CHECK(arma::approx_equal(grad, halves, "absdiff", static_cast<T>(1e-6)));
+}
+
+TEST_CASE("row weights and losses in Armadillo's vectors") {
+  const arma::fmat student(10, 3, arma::fill::randu), teacher(10, 3, arma::fill::randu);
+  const distill::KlDivergence kl;
+  const auto value = [&](const auto& weights, auto& losses) {
+    return kl(samples_in_columns(student), samples_in_columns(teacher), {.weights = weights, .losses = losses});
+  };
+  std::vector<double> expected(3), losses(3);
+  const double of_vector = value(std::vector<float>{1, 0, 2}, expected);
+  CHECK(value(arma::fvec{1, 0, 2}, losses) == of_vector);
+  CHECK(losses == expected);
+  arma::vec of_rows(3);
+  CHECK(value(arma::frowvec{1, 0, 2}, of_rows) == of_vector);
+  CHECK(of_rows(2) == expected[2]);
+  CHECK_THROWS_AS(value(arma::fvec{1, 0}, losses), std::invalid_argument);
 }
 
 TEST_CASE("docs/adapters/mlpack.md: the call") {
