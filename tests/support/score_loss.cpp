@@ -364,7 +364,7 @@ void check_row_options(const std::string& loss, const std::function<Answer(const
   for (const double bad : {-1.0, std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN()}) {
     throws(part_of_larger(bad), "total_weight is ");
   }
-  throws(part_of_larger(9, Reduction::sum), "total_weight is 9, expected 0 with Reduction::sum");
+  throws(part_of_larger(9, Reduction::sum), "total_weight is 9, expected 0");
   if (!rows_are_independent) {
     throws(part_of_larger(9), "total_weight is 9, expected 0: rows depend on one another");
     return;
