@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <distill/logits/dist.hpp>
+#include <random>
 #include <vector>
 
 #include "support/reference_divergences.hpp"
@@ -78,4 +79,19 @@ TEST_CASE("Dist: a row counts as often as it weighs") {
         doctest::Approx(
             Dist{}(distill::MatrixView{twice_student.data(), 4, 3}, distill::MatrixView{twice_teacher.data(), 4, 3}))
             .epsilon(1e-12));
+}
+
+TEST_CASE("the gradient is finite where probabilities of the student are next to nothing") {
+  for (const std::size_t cols : {2, 33, 100}) {
+    std::mt19937 engine(1);
+    std::normal_distribution<float> normal(0, 80);
+    std::vector<float> student(19 * cols), teacher(19 * cols), grad(19 * cols);
+    for (std::size_t k = 0; k < student.size(); ++k) {
+      student[k] = normal(engine);
+      teacher[k] = normal(engine);
+    }
+    distill::Dist{}(distill::MatrixView{student.data(), 19, cols}, distill::MatrixView{teacher.data(), 19, cols},
+                    distill::MatrixView{grad.data(), 19, cols});
+    for (const float g : grad) REQUIRE(std::isfinite(g));
+  }
 }

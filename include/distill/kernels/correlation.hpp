@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <limits>
 
 #include <distill/core/version.hpp>
 
@@ -23,7 +24,8 @@ struct CorrelationDistance {
       distance = slope = ratio = uu + vv;
       return;
     }
-    if (!(uu > 0) || !(vv > 0)) return;
+    constexpr double least = (std::numeric_limits<double>::min)();  // below, 1 / (|u| |v|) may be beyond the numbers
+    if (!(uu >= least) || !(vv >= least)) return;
     const double u = std::sqrt(uu), v = std::sqrt(vv), norms = u * v + epsilon;
     distance = (std::min)((epsilon + u * v * gap / 2) / norms, 2.0);  // in this order NaN stays
     slope = 1 / norms;

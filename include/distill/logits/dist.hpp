@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstddef>
+#include <limits>
 
 #include <distill/core/checks.hpp>
 #include <distill/core/gradient.hpp>
@@ -73,6 +74,15 @@ struct Dist {
   /// A smaller variance, relative to the mean's square, is the rounding error of a constant.
   static constexpr double rounding = 1e-28;
 
+  static double inverse_root(double squares) { return squares > 0 ? 1 / std::sqrt(squares) : 0; }
+
+  /// Of a probability near the smallest numbers the derivative may be beyond the largest, and is to be multiplied by it.
+  template <class C>
+  static C within_range(double derivative) {
+    constexpr double most = static_cast<double>((std::numeric_limits<C>::max)()) / 64;
+    return static_cast<C>(derivative > most ? most : derivative < -most ? -most : derivative);
+  }
+
   template <class S, class T, class G>
   double compute(const detail::TeacherCall<S, T, G>& call, const RowOptions& options) const {
     using L = kernels::Lanes<detail::compute_t<S, T>, kernels::DefaultArch>;
@@ -109,7 +119,7 @@ struct Dist {
       }
       if (uu <= rounding * static_cast<double>(n) * q_mean * q_mean) uu = 0;
       if (vv <= rounding * static_cast<double>(n) * p_mean * p_mean) vv = 0;
-      const double u_scale = 1 / std::sqrt(uu), v_scale = 1 / std::sqrt(vv);
+      const double u_scale = inverse_root(uu), v_scale = inverse_root(vv);
       for (std::size_t j = 0; j < n; ++j) {
         const double d = kernels::difference_of_products(u(j), u_scale, v(j), v_scale);
         gap += d * d;
@@ -118,7 +128,7 @@ struct Dist {
       losses[i] = scale * r.distance;
       const double own = factor * scale * batch.weights[i];
       for (std::size_t j = 0; gradient && j < n; ++j) {
-        gradient[i * n + j] += static_cast<C>(own * r.gradient(u(j), v(j)));
+        gradient[i * n + j] += within_range<C>(own * r.gradient(u(j), v(j)));
       }
     });
     double sum = 0;
@@ -152,8 +162,8 @@ struct Dist {
     for (std::size_t j = 0; j < n; ++j) {
       if (uu[j] <= tiny * q_mean[j] * q_mean[j]) uu[j] = 0;
       if (vv[j] <= tiny * p_mean[j] * p_mean[j]) vv[j] = 0;
-      u_scale[j] = 1 / std::sqrt(uu[j]);
-      v_scale[j] = 1 / std::sqrt(vv[j]);
+      u_scale[j] = inverse_root(uu[j]);
+      v_scale[j] = inverse_root(vv[j]);
     }
     each([&](std::size_t i, std::size_t j, double q, double p) {
       const double d = kernels::difference_of_products(q - q_mean[j], u_scale[j], p - p_mean[j], v_scale[j]);
@@ -172,7 +182,7 @@ struct Dist {
     if (gradient) {
       each([&](std::size_t i, std::size_t j, double q, double p) {
         gradient[i * n + j] +=
-            static_cast<C>(own * batch.weights[i] * slope[j] * (ratio[j] * (q - q_mean[j]) - (p - p_mean[j])));
+            within_range<C>(own * batch.weights[i] * (slope[j] * (ratio[j] * (q - q_mean[j]) - (p - p_mean[j]))));
       });
     }
     return scale * sum / static_cast<double>(n);
