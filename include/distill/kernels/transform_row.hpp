@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <type_traits>
 
 #include <distill/core/logit_transform.hpp>
 #include <distill/core/scalar.hpp>
@@ -58,36 +59,8 @@ class TransformRow {
       store_up_to(select(is_masked, masked, z), out + i, n - i);
     }
     if (transform_.standardize == Standardize::none) return;
-    // masked classes count as the mean: they add nothing to the deviation
-    const double classes = static_cast<double>(sum_row<L>(n, [&](std::size_t i) {
-      return select(load_up_to<L>(out + i, n - i, -infinity<T>) <= masked, L(T(0)), L(T(1)));
-    }));
-    moments_.mean = sum_row<L>(n,
-                               [&](std::size_t i) {
-                                 const L z = load_up_to<L>(out + i, n - i, -infinity<T>);
-                                 return select(z <= masked, L(T(0)), z);
-                               }) /
-                    classes;
-    const L mean(static_cast<T>(moments_.mean));
-    const double rest = moments_.mean - static_cast<double>(static_cast<T>(moments_.mean));
-    const double squares = sum_row<L>(n, [&](std::size_t i) {
-      const L z = load_up_to<L>(out + i, n - i, -infinity<T>);
-      const L d = select(z <= masked, L(T(0)), z - mean);
-      return d * d;
-    });
-    moments_.divisor = transform_.standardize == Standardize::unbiased ? classes - 1 : classes;
-    const double variance = squares / moments_.divisor - rest * rest * classes / moments_.divisor;
-    moments_.deviation = moments_.divisor > 0 ? std::sqrt(variance < 0 ? 0 : variance) : 0;
-    // a deviation below the rounding error of equal logits' mean is 0
-    constexpr double rounding = 4 * static_cast<double>(std::numeric_limits<T>::epsilon());
-    if (moments_.deviation <= rounding * std::abs(moments_.mean)) moments_.deviation = 0;
-    // equal logits become zeros; NaN propagates
-    const L factor(static_cast<T>(moments_.deviation == 0 ? 0 : 1 / (moments_.deviation + transform_.epsilon)));
-    const L rest_lanes(static_cast<T>(rest));
-    for (std::size_t i = 0; i < n; i += L::width) {
-      const L z = load_up_to<L>(out + i, n - i, -infinity<T>);
-      store_up_to(select(z <= masked, masked, ((z - mean) - rest_lanes) * factor), out + i, n - i);
-    }
+    // numbers near the largest are made smaller, so that neither sums nor squares overflow; NaN goes through
+    if (!standardise(out, n, 1)) standardise(out, n, std::is_same_v<T, float> ? T(0x1p-80) : static_cast<T>(0x1p-540));
   }
 
   /// Turns d loss / d out into d loss / d x, in place.
@@ -124,6 +97,41 @@ class TransformRow {
   }
 
  private:
+  /// In place, each number times `unit` first; false, and nothing written, if the moments are not finite. If `unit` is
+  /// not 1 they are, unless a number is not.
+  bool standardise(T* out, std::size_t n, T unit) {
+    const L masked(-infinity<T>), zero(T(0));
+    const auto at = [&](std::size_t i) { return load_up_to<L>(out + i, n - i, -infinity<T>); };
+    // masked classes count as the mean: they add nothing to the deviation
+    const auto sum_of = [&](const auto& term) {
+      return static_cast<double>(sum_row<L>(n, [&](std::size_t i) {
+        const L z = at(i);
+        return select(z <= masked, zero, term(z * L(unit)));
+      }));
+    };
+    const double classes = sum_of([](L) { return L(T(1)); }), mean = sum_of([](L z) { return z; }) / classes;
+    const L mean_lanes(static_cast<T>(mean));
+    const double rest = mean - static_cast<double>(static_cast<T>(mean));
+    const double squares = sum_of([&](L z) { return (z - mean_lanes) * (z - mean_lanes); });
+    const double divisor = transform_.standardize == Standardize::unbiased ? classes - 1 : classes;
+    const double variance = squares / divisor - rest * rest * classes / divisor;
+    double deviation = divisor > 0 ? std::sqrt(variance < 0 ? 0 : variance) : 0;
+    // less than the rounding of equal logits' mean is no deviation
+    constexpr double rounding = 4 * static_cast<double>(std::numeric_limits<T>::epsilon());
+    if (deviation <= rounding * std::abs(mean)) deviation = 0;
+    if (unit == 1 && !std::isfinite(deviation)) return false;
+    const double original = 1 / static_cast<double>(unit);
+    moments_ = {mean * original, deviation * original, divisor};
+    // equal logits become zeros
+    const double spread = deviation + transform_.epsilon * static_cast<double>(unit);
+    const L factor(static_cast<T>(deviation == 0 ? 0 : 1 / spread)), rest_lanes(static_cast<T>(rest));
+    for (std::size_t i = 0; i < n; i += L::width) {
+      const L z = at(i);
+      store_up_to(select(z <= masked, masked, ((z * L(unit) - mean_lanes) - rest_lanes) * factor), out + i, n - i);
+    }
+    return true;
+  }
+
   LogitTransform transform_;
   double scale_, cap_;
   RowMoments moments_;
