@@ -8,6 +8,7 @@
 
 #include <distill/core/scalar.hpp>
 #include <distill/core/version.hpp>
+#include <distill/kernels/held_exceptions.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {
@@ -56,6 +57,7 @@ class ExactSoftmax {
  private:
   static constexpr long double masked = -std::numeric_limits<long double>::infinity();
 
+  AllExceptionsHeld held_;  // as long as what is made of it is computed
   const Stored* x_;
   std::size_t n_;
   long double temperature_;

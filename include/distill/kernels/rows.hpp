@@ -12,6 +12,7 @@
 #include <distill/core/scratch.hpp>
 #include <distill/core/version.hpp>
 #include <distill/core/views.hpp>
+#include <distill/kernels/held_exceptions.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {
@@ -29,7 +30,10 @@ template <class Body>
 void for_each_block(std::size_t rows, std::size_t row_elements, Executor executor, const Body& body) {
   constexpr std::size_t elements_per_block = 16384;
   const std::size_t block = std::max<std::size_t>(1, elements_per_block / row_elements);
-  const auto run = [&](std::size_t k) { body(k * block, (std::min)(rows, (k + 1) * block)); };
+  const auto run = [&](std::size_t k) {
+    const ExceptionsHeld held;  // in the thread that computes, and not in what else an executor does
+    body(k * block, (std::min)(rows, (k + 1) * block));
+  };
   const std::size_t blocks = (rows + block - 1) / block;
   if (blocks <= 1) executor = {};
   executor(blocks, run);
@@ -125,6 +129,7 @@ double reduce_groups(RowSizes sizes, const GradientTarget<View>& grad, const Row
 
   // Calls put_loss(i, loss, weight) for each row of a block, in order.
   const auto compute = [&](std::size_t begin, std::size_t end, const auto& put_loss) {
+    const ExceptionsHeld held;
     std::size_t rows[width], count = 0;
     double weights[width], factors[width], losses[width];
     const auto flush = [&] {
@@ -170,7 +175,7 @@ double reduce_groups(RowSizes sizes, const GradientTarget<View>& grad, const Row
       if (const double w = row_weight(i); w != 0) total += w * losses[i];
     }
   }
-  return share * total;
+  return told(share * total);
 }
 
 /// The same row by row: `row_loss(i, factor)` returns the loss of row i.
