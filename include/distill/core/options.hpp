@@ -41,7 +41,8 @@ struct RowOptions {
   /// parts' losses and gradients add up to the batch's. 0: the sum of this call's own. Not with Reduction::sum, which
   /// divides by 1, nor in losses whose rows depend on one another.
   double total_weight = 0;
-  /// Out, or none: the loss of each row, before row weights, `weight` and the reduction's divisor.
+  /// Out, or none: the loss of each row, before row weights, `weight` and the reduction's divisor. A loss whose `weight` is
+  /// 0 reads rows for these alone; its value and its gradient are 0 whatever the rows hold.
   PerRow<double> losses = {};
   /// Runs blocks of rows; sequential unless one is passed.
   Executor executor = {};

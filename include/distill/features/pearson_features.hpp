@@ -76,6 +76,10 @@ struct PearsonFeatures {
     using C = detail::compute_t<S, T>;
     using L = kernels::Lanes<C, kernels::DefaultArch>;
     const std::size_t n = student.positions(), batch = student.batch, channels = student.channels;
+    if (kernels::is_off(weight, options)) {
+      kernels::clear_gradient(grad, batch);
+      return 0;
+    }
     const kernels::SampleWeights weights(options.weights, batch);
     weights.clear_ignored(grad, options.losses);
     if (weights.total() == 0) return 0;
@@ -97,7 +101,8 @@ struct PearsonFeatures {
       if (options.losses) options.losses[i] = loss;
       total += w * loss;
     });
-    return weight * total / divisor;
+    if (weight == 0) kernels::clear_gradient(grad, batch);  // of a channel with NaN it is not
+    return kernels::weighted_loss(weight / divisor, total);
   }
 };
 

@@ -8,6 +8,7 @@
 
 #include <distill/core/checks.hpp>
 #include <distill/core/gradient.hpp>
+#include <distill/core/layers.hpp>
 #include <distill/core/options.hpp>
 #include <distill/core/scalar.hpp>
 #include <distill/core/scratch.hpp>
@@ -15,6 +16,7 @@
 #include <distill/core/views.hpp>
 #include <distill/features/feature_matching.hpp>
 #include <distill/kernels/products.hpp>
+#include <distill/kernels/weighted.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {
@@ -201,6 +203,14 @@ struct Projected {
   }
 
  private:
+  bool reads_rows(const RowOptions& options) const {
+    if constexpr (detail::has_weight<Loss>::value) {
+      return !kernels::is_off(loss.weight, options);
+    } else {
+      return true;
+    }
+  }
+
   template <bool has_gradient, class S, class W, class T, class G, class P>
   double compute(const MatrixView<S>& student, const LinearProjection<W>& projection, const MatrixView<T>& teacher,
                  const GradientTarget<MatrixView<G>>& grad, const GradientTarget<LinearProjection<P>>& grad_projection,
@@ -216,7 +226,8 @@ struct Projected {
     const auto projected_run = [&](std::size_t begin, std::size_t count) {
       return kernels::eigen_map(projected.row(begin), count, teacher.cols);
     };
-    const auto for_each_run = [&](const auto& body) { detail::for_each_live_run(student.rows, options.weights, body); };
+    const std::size_t live_rows = reads_rows(options) ? student.rows.value : 0;
+    const auto for_each_run = [&](const auto& body) { detail::for_each_live_run(live_rows, options.weights, body); };
     for_each_run([&](std::size_t begin, std::size_t count) {
       auto rows = projected_run(begin, count);
       rows.noalias() = student_run(begin, count) * weights.transpose();

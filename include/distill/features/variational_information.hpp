@@ -204,6 +204,7 @@ struct VariationalInformation {
           weight / kernels::reduction_divisor(reduction, kernels::batch_weight(options, weights.total()), terms);
       std::fill(sums, sums + channels, 0);
       weights.for_each([&](std::size_t i, double w) {
+        if (weight == 0) return;
         for (std::size_t c = 0; c < channels; ++c) sums[c] += w * all_halves[i * channels + c];
       });
       for (std::size_t c = 0; c < channels; ++c) {

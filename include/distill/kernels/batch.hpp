@@ -48,13 +48,17 @@ std::size_t batch_bytes(BatchMemory memory, std::size_t samples, std::size_t col
 template <class C>
 class Batch {
  public:
-  /// Losses and gradient of samples that do not count are set to 0.
+  /// Losses and gradient of samples that do not count are set to 0; if the loss's weight is 0, none does.
   template <class Call>
-  Batch(const Call& call, BatchMemory memory, const RowOptions& options)
+  Batch(const Call& call, BatchMemory memory, double loss_weight, const RowOptions& options)
       : executor(options.executor),
         panel_width(panel_cols(call.student.rows, widest(call.student, call.teacher))),
         workspace_(options.workspace.data, options.workspace.bytes),
         frame_(options.workspace.data ? workspace_ : detail::scratch()) {
+    if (is_off(loss_weight, options)) {
+      clear_gradient(call.grad, call.student.rows);
+      return;
+    }
     const SampleWeights row_weights(options.weights, call.student.rows);
     row_weights.clear_ignored(call.grad, options.losses);
     row_weights.for_each([&](std::size_t, double) { ++size; });

@@ -2,12 +2,11 @@
 // short_rows.hpp.
 #pragma once
 
-#include <cmath>
-
 #include <distill/core/options.hpp>
 #include <distill/core/version.hpp>
 #include <distill/kernels/exp_stream.hpp>
 #include <distill/kernels/lanes.hpp>
+#include <distill/kernels/weighted.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {
@@ -36,10 +35,9 @@ L bregman_quotient(L d) {
   return sum;
 }
 
-/// A term with factor 0 is absent, even where it is infinite; NaN stays, as in the gradient.
+/// A row's loss.
 inline double weighted(const RowFactors& factors, double kl, double ce) {
-  const auto term = [](double factor, double x) { return factor == 0 && std::isinf(x) ? 0 : factor * x; };
-  return term(factors.soft, kl) + term(factors.hard, ce);
+  return times(factors.soft, kl) + times(factors.hard, ce);
 }
 
 /// d = log p - log q from t - s and the rounding error of that, so that nearly equal logits keep their digits. `shift` is

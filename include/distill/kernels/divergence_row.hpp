@@ -20,6 +20,7 @@
 #include <distill/kernels/exp_stream.hpp>
 #include <distill/kernels/hard_label.hpp>
 #include <distill/kernels/sum_row.hpp>
+#include <distill/kernels/weighted.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {
@@ -295,8 +296,6 @@ double decoupled_row(double target, double rest, const Student* student, Teacher
       // what the label gains, the others lose, each by its share
       row.write({factor * rest, factor * rest * row.slope_sum() + at_label, at_label}, grad, accumulate);
     }
-    // a term of factor 0 is absent, even where it is infinite, but NaN is not lost
-    const auto times = [](double factor, double x) { return factor == 0 && !std::isnan(x) ? 0 : factor * x; };
     return times(target, row.target_value()) + times(rest, row.value());
   };
   DivergenceRow<true, L, ForwardKlTerm, Student, Teacher> row({}, student, teachers, n, temperature, label);

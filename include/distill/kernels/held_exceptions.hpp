@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cfenv>
-#include <cmath>
 
 #include <distill/core/version.hpp>
 
@@ -62,12 +61,6 @@ class ExceptionsHeld {
 using ExceptionsHeld = AllExceptionsHeld;
 
 #endif
-
-/// A loss of NaN raises FE_INVALID, however it came about: it is what traps are to find.
-inline double told(double loss) {
-  if (std::isnan(loss)) std::feraiseexcept(FE_INVALID);
-  return loss;
-}
 
 }  // namespace kernels
 }  // namespace DISTILL_ABI

@@ -13,6 +13,7 @@
 #include <distill/core/version.hpp>
 #include <distill/core/views.hpp>
 #include <distill/kernels/held_exceptions.hpp>
+#include <distill/kernels/weighted.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {
@@ -29,6 +30,7 @@ auto with_precision(bool high, const Body& body) {
 template <class Body>
 void for_each_block(std::size_t rows, std::size_t row_elements, Executor executor, const Body& body) {
   constexpr std::size_t elements_per_block = 16384;
+  if (rows == 0) return;  // of no elements, too
   const std::size_t block = std::max<std::size_t>(1, elements_per_block / row_elements);
   const auto run = [&](std::size_t k) {
     const ExceptionsHeld held;  // in the thread that computes, and not in what else an executor does
@@ -49,7 +51,13 @@ void for_each_row(std::size_t rows, std::size_t row_elements, Executor executor,
 
 using detail::fill_row;
 
-/// The factor of a softened loss that keeps the scale of its gradient at any temperature, if wanted.
+/// Sets the gradient of a loss of weight 0 to 0.
+template <class View>
+void clear_gradient(const GradientTarget<View>& grad, std::size_t samples) {
+  for (std::size_t i = 0; grad.view.data && !grad.accumulate && i < samples; ++i) fill_row(grad.view, i, 0);
+}
+
+/// The factor of a softened loss that keeps its gradient's size at any temperature, if it is asked for.
 template <class Loss>
 double soft_scale(const Loss& loss) {
   return loss.scale_by_temperature_squared ? loss.temperature * loss.temperature : 1;
@@ -96,7 +104,7 @@ inline double batch_weight(const RowOptions& options, double own) {
 /// What a sum over rows is divided by; `terms` are those that Reduction::per_element counts in a row.
 inline double reduction_divisor(Reduction reduction, double total_weight, std::size_t terms) {
   const double rows = reduction == Reduction::sum || total_weight == 0 ? 1 : total_weight;
-  return reduction == Reduction::per_element ? rows * static_cast<double>(terms) : rows;
+  return reduction == Reduction::per_element && terms != 0 ? rows * static_cast<double>(terms) : rows;
 }
 
 /// What the reduction needs to know about rows.
@@ -112,6 +120,11 @@ struct RowSizes {
 template <std::size_t width, class View, class IsIgnored, class GroupLosses>
 double reduce_groups(RowSizes sizes, const GradientTarget<View>& grad, const RowOptions& options, Reduction reduction,
                      double weight, const IsIgnored& is_ignored, const GroupLosses& group_losses) {
+  if (sizes.rows == 0) return 0;
+  if (is_off(weight, options)) {
+    clear_gradient(grad, sizes.rows);
+    return 0;
+  }
   const auto row_weight = [&](std::size_t i) -> double {
     return is_ignored(i) ? 0 : options.weights ? static_cast<double>(options.weights[i]) : 1;
   };
@@ -175,7 +188,8 @@ double reduce_groups(RowSizes sizes, const GradientTarget<View>& grad, const Row
       if (const double w = row_weight(i); w != 0) total += w * losses[i];
     }
   }
-  return told(share * total);
+  if (weight == 0) clear_gradient(grad, sizes.rows);  // of a row of NaN it is not
+  return weighted_loss(share, total);
 }
 
 /// The same row by row: `row_loss(i, factor)` returns the loss of row i.

@@ -42,6 +42,10 @@ double reduce_soft_batch(const Loss& loss, const detail::TeacherCall<S, T, G>& c
                          const WorkSize& work_size, const BatchLoss& batch_loss) {
   using C = typename L::Scalar;
   const std::size_t rows = call.student.rows, cols = call.student.cols;
+  if (is_off(loss.weight, options)) {
+    clear_gradient(call.grad, rows);
+    return 0;
+  }
   const SampleWeights row_weights(options.weights, rows);
   const double total_weight = row_weights.total();
   std::size_t live = 0;
@@ -100,7 +104,8 @@ double reduce_soft_batch(const Loss& loss, const detail::TeacherCall<S, T, G>& c
       put_row<L>(row, cols, call.grad.view.row(index[k]), call.grad.accumulate);
     });
   }
-  return loss.weight * value * (loss.reduction == Reduction::sum ? total_weight : 1);
+  if (loss.weight == 0) clear_gradient(call.grad, rows);  // of a row of NaN it is not
+  return weighted_loss(loss.weight * (loss.reduction == Reduction::sum ? total_weight : 1), value);
 }
 
 }  // namespace kernels

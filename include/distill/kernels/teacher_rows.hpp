@@ -230,8 +230,9 @@ double reduce_divergence(const Loss& loss, const Term& term, double entropy, con
       loss, call, kernels::NoLabels{}, options, call.student.cols,
       [&](const auto& row, double factor, auto* grad, bool accumulate) {
         const double constant = entropy == 0 ? 0 : entropy * teacher_entropy<L>(row, loss.temperature);
-        return scale * (constant + kernels::divergence_row<L>(term, row.student, row.teachers, row.n, loss.temperature,
-                                                              scale * factor, grad, accumulate));
+        return kernels::times(
+            scale, constant + kernels::divergence_row<L>(term, row.student, row.teachers, row.n, loss.temperature,
+                                                         scale * factor, grad, accumulate));
       });
 }
 

@@ -66,9 +66,9 @@ struct AdaptiveKl {
         [&](const auto& row, double factor, auto* grad, bool accumulate) {
           return kernels::for_each_teacher(row, grad, accumulate, [&](auto* teacher, double w, auto* to, bool add) {
             const double head = kernels::head_share<L>(row.student, teacher, row.n, temperature, tail_mass);
-            return scale * kernels::divergence_row<L>(kernels::SymmetricKlTerm{head, 1 - head}, row.student,
-                                                      row.with(teacher).teachers, row.n, temperature,
-                                                      scale * w * factor, to, add);
+            return kernels::times(scale, kernels::divergence_row<L>(kernels::SymmetricKlTerm{head, 1 - head},
+                                                                    row.student, row.with(teacher).teachers, row.n,
+                                                                    temperature, scale * w * factor, to, add));
           });
         });
   }

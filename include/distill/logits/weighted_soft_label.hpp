@@ -85,7 +85,7 @@ struct WeightedSoftLabel {
             const double divergence =
                 kernels::divergence_row<L>(kernels::ForwardKlTerm{}, row.student, one.teachers, row.n, temperature,
                                            scale * share * w * factor, to, add);
-            return share == 0 ? 0 : scale * share * (constant + divergence);
+            return share == 0 ? 0 : kernels::times(scale * share, constant + divergence);
           });
         });
   }

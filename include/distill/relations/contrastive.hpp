@@ -76,7 +76,7 @@ struct Contrastive {
 
   template <class C, class Call>
   double compute(const Call& call, const RowOptions& options) const {
-    const kernels::Batch<C> batch(call, memory, options);
+    const kernels::Batch<C> batch(call, memory, weight, options);
     if (batch.size == 0) return 0;
     const auto student = kernels::batch_rows(batch, call.student, normalize, batch.vector(0));
     const auto teacher = kernels::batch_rows(batch, call.teacher, normalize, batch.vector(1));
@@ -109,7 +109,7 @@ struct Contrastive {
       kernels::put_products<kernels::Lanes<C, kernels::DefaultArch>>(batch, products, teacher, student, dots,
                                                                      call.grad);
     }
-    return factor * batch.sum_losses(options);
+    return kernels::weighted_loss(factor, batch.sum_losses(options));
   }
 };
 

@@ -109,7 +109,7 @@ struct CorrelationCongruence {
 
   template <class C, class Call>
   double compute(const Call& call, const RowOptions& options) const {
-    const kernels::Batch<C> batch(call, memory, options);
+    const kernels::Batch<C> batch(call, memory, weight, options);
     if (batch.size == 0) return 0;
     const auto student = kernels::batch_rows(batch, call.student, normalize, batch.vector(0));
     const auto teacher = kernels::batch_rows(batch, call.teacher, normalize, batch.vector(1));
@@ -146,7 +146,7 @@ struct CorrelationCongruence {
       const double* const dots = kernels::row_products(batch, t, s, batch.vector(2));
       kernels::put_products<kernels::Lanes<C, kernels::DefaultArch>>(batch, t, student, student, dots, call.grad);
     }
-    return factor * sum;
+    return kernels::weighted_loss(factor, sum);
   }
 };
 

@@ -69,7 +69,7 @@ struct LinearCka {
 
   template <class C, class Call>
   double compute(const Call& call, const RowOptions& options) const {
-    const kernels::Batch<C> batch(call, memory, options);
+    const kernels::Batch<C> batch(call, memory, weight, options);
     if (batch.size == 0) return 0;
     const kernels::BatchRows student{call.student, nullptr, true};
     C *const s = batch.square(0), *const t = batch.square(1);
@@ -116,7 +116,7 @@ struct LinearCka {
       });
       kernels::put_products<kernels::Lanes<C, kernels::DefaultArch>>(batch, s, student, student, nullptr, call.grad);
     }
-    return factor * distance;
+    return kernels::weighted_loss(factor, distance);
   }
 };
 

@@ -95,7 +95,7 @@ struct ProbabilisticTransfer {
 
   template <class C, class Call>
   double compute(const Call& call, const RowOptions& options) const {
-    const kernels::Batch<C> batch(call, memory, options);
+    const kernels::Batch<C> batch(call, memory, weight, options);
     if (batch.size == 0) return 0;
     const auto student = kernels::batch_rows(batch, call.student, true, batch.vector(0));
     const auto teacher = kernels::batch_rows(batch, call.teacher, true, batch.vector(1));
@@ -132,7 +132,7 @@ struct ProbabilisticTransfer {
       kernels::add_transpose(t, n);
       put_gradient(batch, call, student, s, t);
     }
-    return factor * batch.sum_losses(options);
+    return kernels::weighted_loss(factor, batch.sum_losses(options));
   }
 
   /// From 1 + cos, as products_to_likeness() stores it, and M + M^T. For a nearly opposite pair, u_i + u_j is added

@@ -71,7 +71,7 @@ struct RelationalAngle {
 
   template <class Call>
   double compute(const Call& call, const RowOptions& options) const {
-    const kernels::Batch<double> batch(call, memory, options);
+    const kernels::Batch<double> batch(call, memory, weight, options);
     if (batch.size == 0) return 0;
     const auto student = kernels::batch_rows(batch, call.student, normalize, batch.vector(0), true);
     const auto teacher = kernels::batch_rows(batch, call.teacher, normalize, batch.vector(1), true);
@@ -129,7 +129,7 @@ struct RelationalAngle {
       kernels::put_products<kernels::Lanes<double, kernels::DefaultArch>>(batch, coefficients, student, student, dots,
                                                                           call.grad);
     }
-    return factor * batch.sum_losses(options);
+    return kernels::weighted_loss(factor, batch.sum_losses(options));
   }
 
   /// The products of rows, and 1 / distances: 0 between equal samples. (i - j) . (k - j) loses digits where a distance

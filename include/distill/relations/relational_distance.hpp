@@ -76,7 +76,7 @@ struct RelationalDistance {
   template <class C, class Call>
   double compute(const Call& call, const RowOptions& options) const {
     using L = kernels::Lanes<C, kernels::DefaultArch>;
-    const kernels::Batch<C> batch(call, memory, options);
+    const kernels::Batch<C> batch(call, memory, weight, options);
     if (batch.size == 0) return 0;
     const auto student = kernels::batch_rows(batch, call.student, normalize, batch.vector(0), true);
     const auto teacher = kernels::batch_rows(batch, call.teacher, normalize, batch.vector(1), true);
@@ -123,7 +123,7 @@ struct RelationalDistance {
     });
     const double along = d_sum == 0 ? 0 : sum_rows() / d_sum;  // the part through the mean
     const double factor = batch.factor(weight, reduction, 2);
-    const double total = factor * batch.sum_losses(options);
+    const double total = kernels::weighted_loss(factor, batch.sum_losses(options));
     if (call.wants_gradient()) {
       put_gradient<L>(batch, call, student, norms, [&](std::size_t i, std::size_t j) {
         const L g = slope(difference(i, j)) - L(static_cast<C>(along));

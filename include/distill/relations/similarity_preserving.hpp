@@ -65,7 +65,7 @@ struct SimilarityPreserving {
   template <class C, class Call>
   double compute(const Call& call, const RowOptions& options) const {
     using L = kernels::Lanes<C, kernels::DefaultArch>;
-    const kernels::Batch<C> batch(call, memory, options);
+    const kernels::Batch<C> batch(call, memory, weight, options);
     if (batch.size == 0) return 0;
     const kernels::BatchRows student{call.student};
     C *const s = batch.square(0), *const t = batch.square(1);
@@ -84,7 +84,7 @@ struct SimilarityPreserving {
       kernels::add_similarity_gradients(s, lengths, n);
       kernels::put_products<L>(batch, s, student, student, nullptr, call.grad);
     }
-    return factor * batch.sum_losses(options);
+    return kernels::weighted_loss(factor, batch.sum_losses(options));
   }
 };
 
