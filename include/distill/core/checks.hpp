@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <string>
 #include <type_traits>
 #include <utility>
 
@@ -29,8 +30,8 @@ struct has_scalars : std::true_type {
 /// For elements of any type.
 template <class T>
 void require_memory(const char* who, const char* name, const MatrixView<T>& m) {
-  if (m.cols == 0) fail(who, name, " has 0 columns, expected at least 1");
   if (m.rows == 0) return;
+  if (m.cols == 0) fail(who, name, " has 0 columns, expected at least 1");
   if (m.data == nullptr) fail(who, name, " is null, expected ", m.rows, " x ", m.cols, " elements");
   if (m.row_stride < m.cols) {
     fail(who, name, " has a row stride of ", m.row_stride, ", expected at least its ", m.cols, " columns");
@@ -50,11 +51,11 @@ void require_view(const char* who, const char* name, const MatrixView<T>& m) {
 template <class T>
 void require_view(const char* who, const char* name, const FeatureMapView<T>& m) {
   static_assert(has_scalars<T>::value);
+  if (m.batch == 0) return;
   if (m.channels == 0) fail(who, name, " has 0 channels, expected at least 1");
   if (m.height == 0 || m.width == 0) {
     fail(who, name, " has maps of ", m.height, " x ", m.width, ", expected at least 1 x 1");
   }
-  if (m.batch == 0) return;
   struct Dimension {
     std::size_t size, stride;
   };
@@ -176,6 +177,15 @@ void require_channel_row(const char* who, const char* name, const MatrixView<T>&
   }
 }
 
+/// What is said of an unsigned number that is negative in a type with a sign. Small types have such labels: nothing.
+template <class I>
+std::string sign_hint(I x) {
+  using Signed = std::make_signed_t<I>;
+  const auto as_signed = static_cast<Signed>(x);
+  if (std::is_signed_v<I> || sizeof(I) < 4 || as_signed >= 0) return "";
+  return " (" + std::to_string(as_signed) + " in a type without a sign)";
+}
+
 /// Compares values, not bit patterns: no unsigned label equals a negative `ignore_label`.
 template <class L>
 bool is_ignored(L label, std::int64_t ignore_label) {
@@ -195,12 +205,17 @@ void require_labels(const char* who, const LabelsView<L>& labels, std::size_t ro
     const L label = labels.data[i];
     if (is_ignored(label, ignore_label)) continue;
     if (label < L{0} || static_cast<std::uint64_t>(label) >= cols) {
-      fail(who, "labels[", i, "] is ", +label, ", expected 0 to ", cols - 1, " or ignore_label (", ignore_label, ")");
+      fail(who, "labels[", i, "] is ", +label, sign_hint(label), ", expected 0 to ", cols - 1, " or ignore_label (",
+           ignore_label, ")");
     }
   }
 }
 
-/// The checked labels of rows.
+/// How far a log-probability may be above 0 by rounding: that of a logit below 64 in bfloat16, from which it was made,
+/// whatever it is stored in.
+inline constexpr double log_probability_rounding = 0.125;
+
+/// The labels of rows, checked.
 template <class L>
 struct RowLabels {
   LabelsView<L> labels;

@@ -115,9 +115,10 @@ auto logits(const X& x) {
                                                                                        ScoreKind::logits};
 }
 
-/// Marks scores as log-probabilities: `kl(student, log_probabilities(teacher), grad)`. A temperature softens them like
-/// logits, because the two differ by a constant per row. Scale and soft cap of a LogitTransform are already part of
-/// them and are not applied again.
+/// Says that scores are log-probabilities: `kl(student, log_probabilities(teacher), grad)`. A temperature softens them
+/// as it does logits, because the two differ by a constant a row. Scale and soft cap of a LogitTransform have been
+/// applied to them and are not applied again. They are not looked at: probabilities passed by mistake are taken for
+/// logits, and nothing is said. (The few of a sparse_teacher() and of sampled_tokens() are checked.)
 template <class X>
 auto log_probabilities(const X& x) {
   return ScoresView<std::remove_pointer_t<decltype(detail::as_scores(x).matrix.data)>>{detail::as_scores(x).matrix,

@@ -37,10 +37,11 @@ auto sparse_teacher(const Indices& indices, const LogProbabilities& log_probabil
 
 namespace detail {
 
-/// Checks sizes, and that every index in every row that counts is in range and occurs once.
+/// Sizes, and every entry of every row that counts: indices in range and only once, log-probabilities that are some, if
+/// the tail asks for them.
 template <class Index, class T>
 void require_sparse_teacher(const char* who, const SparseTeacherView<Index, T>& teacher, std::size_t rows,
-                            std::size_t cols, const PerRow<const float>& weights) {
+                            std::size_t cols, const PerRow<const float>& weights, bool are_log_probabilities) {
   const MatrixView<Index>& indices = teacher.indices;
   static_assert(std::is_integral_v<Index>,
                 "distill: the teacher's indices must be of an integer type. Convert them first");
@@ -58,9 +59,13 @@ void require_sparse_teacher(const char* who, const SparseTeacherView<Index, T>& 
     for (std::size_t j = 0; j < indices.cols; ++j) {
       const Index index = indices.row(i)[j];
       if (index < Index{0} || static_cast<std::size_t>(index) >= cols) {
-        fail(who, "indices[", i, ", ", j, "] is ", +index, ", expected 0 to ", cols - 1);
+        fail(who, "indices[", i, ", ", j, "] is ", +index, sign_hint(index), ", expected 0 to ", cols - 1);
       }
       seen[j] = static_cast<std::size_t>(index);
+      const double log_p = load_scalar<double>(teacher.log_probabilities.row(i) + j);
+      if (are_log_probabilities && log_p > log_probability_rounding) {
+        fail(who, "log_probabilities[", i, ", ", j, "] is ", log_p, ", expected at most 0; are these probabilities?");
+      }
     }
     // our own comparison, so that units with other instruction sets share no code
     std::sort(seen, seen + indices.cols, [](std::size_t a, std::size_t b) { return a < b; });
@@ -90,9 +95,10 @@ double reduce_top_k(const Loss& loss, const Term& term, double linear, const Mat
                         load_scalar<double>(teacher.log_probabilities.row(i) + j), 0, 0, 0};
         }
         std::sort(classes, classes + count, [](const Class& a, const Class& b) { return a.index < b.index; });
-        return scale * kernels::sparse_row<L, Term, G>(term, linear, student.row(i), student.cols, classes, count,
-                                                       sparse, scale * factor,
-                                                       grad.view.data ? grad.view.row(i) : nullptr, grad.accumulate);
+        const double divergence = kernels::sparse_row<L, Term, G>(
+            term, linear, student.row(i), student.cols, classes, count, sparse, scale * factor,
+            grad.view.data ? grad.view.row(i) : nullptr, grad.accumulate);
+        return kernels::times(scale, divergence);
       });
 }
 
@@ -109,7 +115,8 @@ double top_k(const char* who, const Loss& loss, const Term& term, double linear,
   require_view(who, "student", student);
   const auto grad = checked_gradient(who, student, gradient, teacher.log_probabilities);
   require_row_options(who, options, loss.reduction, student);
-  require_sparse_teacher(who, teacher, student.rows, student.cols, options.weights);
+  const bool renormalises = loss.tail == Tail::renormalise_teacher || loss.tail == Tail::renormalise_both;
+  require_sparse_teacher(who, teacher, student.rows, student.cols, options.weights, !renormalises);
   return reduce_top_k(loss, term, linear, student, teacher, grad, options);
 }
 
@@ -130,10 +137,12 @@ double top_k(const char* who, const Loss& loss, const Term& term, double linear,
 /// Gradient    weight * w_i / divisor * S / T * q_ij (h_ij - sum_k q_ik h_ik), with h the divergence's derivative for
 ///             the known classes; for the others that of p = 0 (renormalise_teacher), that of the bucket (tail_bucket),
 ///             or 0 (truncate); renormalise_both has no gradient there
-/// Infinities  a student that is certain of one class (logits of 1e4 and more) gives a large loss, not an infinite one;
-///             -infinity in the student for a known class gives +infinity, with a finite gradient
-/// Throws      std::invalid_argument for an index out of range or given twice, shapes that differ, and wherever
-///             KlDivergence throws; before anything is written
+/// Infinities  a student who is certain of one class (logits of 1e4 and beyond) gives a large loss, not an infinite
+///             one; -infinity in the student for a class that the teacher holds gives +infinity, with a finite gradient,
+///             if its probability is a normal double (2.2e-308 or more)
+/// Throws      std::invalid_argument on an index out of range or held twice, a log-probability above 0 by more than
+///             rounding (1/8) where the tail is not renormalised, shapes that differ, and what KlDivergence throws for;
+///             before anything is written
 /// Cost        one read of student, one write of grad, and k classes in double; scratch: one row of the computed type
 ///             and k classes. If the unknown classes have less than a quarter of the student's mass, one more pass over
 ///             its row
