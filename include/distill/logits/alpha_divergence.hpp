@@ -27,7 +27,7 @@ inline namespace DISTILL_ABI {
 /// Gradient    weight * w_i / divisor * S / T * q_ij (h_ij - sum_k q_ik h_ik),    h = -(p / q)^alpha / alpha, ln(q / p)
 ///             at alpha = 0
 /// Infinities  -infinity in the student where p > 0: loss +infinity if alpha >= 1; in the teacher where q > 0: if alpha
-///             <= 0. The gradient is finite
+///             <= 0. The gradient is finite. From which probability on p or q is > 0: see KlDivergence
 /// Throws      std::invalid_argument for a parameter out of range and wherever KlDivergence throws; before anything is
 ///             written
 /// Accuracy    that of Precision::high

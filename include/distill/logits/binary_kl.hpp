@@ -24,8 +24,9 @@ inline namespace DISTILL_ABI {
 ///             student's memory. The teacher is a constant
 /// Gradient    weight * w_i / divisor * S / T * (q_ij - p_ij)
 /// Infinities  equal infinities contribute 0; an infinity in the student that the teacher lacks makes the loss
-///             +infinity, with a finite gradient; one in the teacher is a certain yes or no. NaN makes the row's loss
-///             and the gradient of its class NaN
+///             +infinity, its gradient is finite; one in the teacher is a certain answer, and so is a
+///             probability below the smallest normal number (see KlDivergence). NaN makes the row's loss NaN, and the
+///             gradient of its class
 /// Throws      std::invalid_argument for a parameter out of range and wherever KlDivergence throws; before anything is
 ///             written
 /// Accuracy    that of Precision::high

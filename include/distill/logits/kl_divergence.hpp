@@ -26,7 +26,9 @@ inline namespace DISTILL_ABI {
 ///             student's memory. The teacher is a constant
 /// Gradient    d loss / d student_ij = weight * w_i / divisor * S / T * (q_ij - p_ij)
 /// Infinities  -infinity in the teacher: p = 0, no contribution; in the student where p > 0: loss +infinity, gradient
-///             finite. A row with NaN or +infinity, or with nothing but -infinity, has loss and gradient NaN
+///             finite. A row with NaN or +infinity, or with nothing but -infinity, has a loss and gradient of NaN. A
+///             probability is > 0 from the smallest normal number of the computed type on (float: 1.2e-38, that is e^-87;
+///             double: 2.2e-308); whether a smaller one counts is not defined
 /// Throws      std::invalid_argument on a parameter out of range, shapes that differ, 0 columns, null, a stride below
 ///             cols, memory that overlaps, a row weight that is negative or not finite; before anything is written
 /// Cost        one read of student and teacher, one write of grad (Precision::high: two reads); scratch: two rows of

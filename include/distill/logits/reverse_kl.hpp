@@ -22,7 +22,7 @@ inline namespace DISTILL_ABI {
 ///             student's memory. The teacher is a constant
 /// Gradient    weight * w_i / divisor * S / T * q_ij (ln q_ij - ln p_ij - KL(q_i || p_i))
 /// Infinities  -infinity in the student: q = 0, no contribution; in the teacher where q > 0: loss +infinity, and the
-///             gradient is that of the other classes' terms. Else as KlDivergence
+///             gradient is that of the other classes' terms. Else as KlDivergence, also from which probability on q > 0
 /// Throws      as KlDivergence
 /// Accuracy    that of Precision::high
 /// Cost        two reads of student and teacher, one write of grad; scratch: three rows of the computed type
