@@ -133,3 +133,54 @@ TEST_CASE("docs/losses/variational_information.md: behind a linear layer") {
             (difference.squaredNorm() / static_cast<float>(difference.size()) / variance + std::log(variance)) / 2));
   CHECK(grad_log_scale[0] != 0);
 }
+
+TEST_CASE("docs/losses/logit_options.md: a teacher of another temperature") {
+  const Rows student = numbers(classes, 1), teacher = numbers(classes, 2);
+  Rows grad(rows, classes), log_p(rows, classes), p(rows, classes), q(rows, classes);
+  distill::softmax(teacher, p, 4);
+  // clang-format off
+  const auto softened = (teacher * (2.0f / 4.0f)).eval();
+  distill::KlDivergence{.temperature = 2}(student, softened, grad);
+  // clang-format on
+  distill::softmax(student, q, 2);
+  CHECK(grad.isApprox(2 * (q - p) / static_cast<float>(rows), 1e-5f));
+  // clang-format off
+  distill::log_softmax(teacher, log_p, 4);
+  distill::KlDivergence{}(student, distill::log_probabilities(log_p), grad);
+  // clang-format on
+  distill::softmax(student, q, 1);
+  CHECK(grad.isApprox((q - p) / static_cast<float>(rows), 1e-5f));
+}
+
+TEST_CASE("docs/losses/kl_divergence.md: KL of each pixel") {
+  constexpr std::size_t n = 2, h = 3, w = 5;
+  constexpr std::size_t pixel_count = h * w, size = n * classes * pixel_count;
+  std::vector<float> student(size), teacher(size), grad(size), student_planes(size), teacher_planes(size),
+      grad_planes(size);
+  const auto plane_index = [](std::size_t k) {  // of element k of N x H x W x C in N x C x H x W
+    const std::size_t c = k % classes, pixel = k / classes % pixel_count, sample = k / classes / pixel_count;
+    return (sample * classes + c) * pixel_count + pixel;
+  };
+  for (std::size_t k = 0; k < size; ++k) {
+    student_planes[plane_index(k)] = student[k] = static_cast<float>(k * 7 % 11) / 3;
+    teacher_planes[plane_index(k)] = teacher[k] = static_cast<float>(k * 5 % 13) / 4;
+  }
+  const float *student_nhwc = student.data(), *teacher_nhwc = teacher.data();
+  float *grad_nhwc = grad.data(), *student_nchw = student_planes.data(), *teacher_nchw = teacher_planes.data(),
+        *grad_nchw = grad_planes.data();
+  // clang-format off
+  distill::MatrixView rows_of_student{student_nhwc, n * h * w, classes}, rows_of_teacher{teacher_nhwc, n * h * w, classes};
+  distill::MatrixView rows_of_grad{grad_nhwc, n * h * w, classes};
+  distill::KlDivergence{.temperature = 4}(rows_of_student, rows_of_teacher, rows_of_grad);
+
+  const auto pixels = [&](float* nchw) {
+    return distill::FeatureMapView{nchw, n, h * w, classes, 1, h * w, 1, classes * h * w};
+  };
+  distill::ChannelWise{.temperature = 4}(pixels(student_nchw), pixels(teacher_nchw), pixels(grad_nchw));
+  // clang-format on
+  CHECK(distill::ChannelWise{.temperature = 4}(pixels(student_nchw), pixels(teacher_nchw)) ==
+        doctest::Approx(distill::KlDivergence{.temperature = 4}(rows_of_student, rows_of_teacher)));
+  for (std::size_t k = 0; k < size; ++k) {
+    CHECK(grad_planes[plane_index(k)] == doctest::Approx(static_cast<double>(grad[k])).epsilon(1e-5));
+  }
+}
