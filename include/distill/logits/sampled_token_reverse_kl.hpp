@@ -63,7 +63,7 @@ auto sampled_tokens(const Tokens& tokens, const LogProbabilities& teacher, const
 ///             clips its mean over tokens sampled from q is the gradient of the divergence
 /// Infinities  a teacher's log-probability of -infinity gives r = log_ratio_clip, or without a clip +infinity with
 ///             gradient 0. NaN makes its row NaN
-/// Throws      std::invalid_argument on a token or parameter out of range, a log-probability above 0 by more than
+/// Throws      std::invalid_argument on a token or parameter out of range, a teacher's log-probability above 0 by more than
 ///             rounding (1/8), sizes that differ, and what CrossEntropy throws for; before anything is written
 /// Cost        one read of student, another and one write of grad with a gradient; scratch: one row of the computed type
 /// Conventions the clip of the ratio is PPO's. The temperature is 1, as tokens are sampled from q
@@ -100,8 +100,11 @@ struct SampledTokenReverseKl {
     detail::require_row_options(who, options, reduction, student);
     for (std::size_t i = 0; i < student.rows; ++i) {
       if (labels.is_ignored(i) || (options.weights && options.weights[i] == 0)) continue;
-      require_log_probability(who, "teacher_log_probabilities", tokens.teacher_log_probabilities, i);
-      require_log_probability(who, "sampling_log_probabilities", tokens.sampling_log_probabilities, i);
+      const double log_p = detail::load_scalar<double>(tokens.teacher_log_probabilities.data + i);
+      if (log_p > detail::log_probability_rounding) {
+        detail::fail(who, "teacher_log_probabilities[", i, "] is ", log_p,
+                     ", expected at most 0; are these probabilities?");
+      }
     }
     return compute(student, labels, tokens, grad, options);
   }
@@ -111,14 +114,6 @@ struct SampledTokenReverseKl {
   static void require_vector(const char* who, const char* name, const MatrixView<T>& vector, std::size_t rows) {
     if (vector.cols != rows) detail::fail(who, name, " has ", vector.cols, " entries, student has ", rows, " rows");
     if (rows != 0) detail::require_view(who, name, vector);
-  }
-
-  template <class T>
-  static void require_log_probability(const char* who, const char* name, const MatrixView<T>& vector, std::size_t i) {
-    const double log_p = vector.data ? detail::load_scalar<double>(vector.data + i) : 0;
-    if (log_p > detail::log_probability_rounding) {
-      detail::fail(who, name, "[", i, "] is ", log_p, ", expected at most 0; are these probabilities?");
-    }
   }
 
   template <class S, class Label, class T, class G>
