@@ -79,7 +79,7 @@ TEST_CASE("probabilities where logarithms are expected are named, if entries are
   CHECK(std::isfinite(TopKKl{}(s, top(0.0625f))));                          // the rounding of bfloat16
   CHECK(std::isfinite(TopKKl{.tail = Tail::renormalise_both}(s, top(3))));  // logits will do there
   const std::vector<float> weights{0, 1};
-  CHECK(std::isfinite(TopKKl{}(s, top(0.7f), {.weights = weights.data()})));
+  CHECK(std::isfinite(TopKKl{}(s, top(0.7f), {.weights = weights})));
   CHECK(std::isfinite(SampledTokenReverseKl{}(s, sampled_tokens(tokens, log_p))));
   check_throws([&] { SampledTokenReverseKl{}(s, sampled_tokens(tokens, p)); }, {"teacher_log_probabilities[0] is 0.7"});
   check_throws([&] { SampledTokenReverseKl{}(s, sampled_tokens(ignored, p)); },

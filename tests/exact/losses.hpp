@@ -83,8 +83,8 @@ struct Loss {
     std::vector<int> labels(rows);
     for (std::size_t i = 0; i < rows; ++i) labels[i] = static_cast<int>(i % cols);
     distill::RowOptions options;
-    options.losses = answer.losses.data();
-    if (!weights.empty()) options.weights = weights.data();
+    options.losses = answer.losses;
+    if (!weights.empty()) options.weights = weights;
     answer.value = call({student.numbers.data(), rows, cols}, {teacher.numbers.data(), teacher.rows, teacher.cols},
                         {labels.data(), rows}, {answer.gradient.numbers.data(), rows, cols}, options);
     return answer;

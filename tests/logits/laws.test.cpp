@@ -257,8 +257,8 @@ void touch_only_what_is_there(std::size_t cols, Precision precision) {
     weights[i] = 1;
   }
   RowOptions options;
-  options.weights = weights;
-  options.losses = losses;
+  options.weights = {weights.data(), rows};
+  options.losses = {losses.data(), rows};
   const Loss loss = with<Loss>(precision);
   const MatrixView s{student.data(), rows, cols}, g{grad.data(), rows, cols};
   const MatrixView t{teacher.data(), rows, cols};
