@@ -88,8 +88,8 @@ std::vector<Formula> formulas() {
                                       : c.q < c.p ? -0.5L
                                                   : 0.0L; }),
   };
-  // It grows with the difference, not with its square, so the rounding of a class near certainty is all there is left.
   all[all.size() - 2].absolute_bound = 4e-7;  // AlphaDivergence multiplies its terms by 1 / (alpha (1 - alpha))
+  // TotalVariation grows with the difference, not with its square, so the rounding of a class near certainty is all there is left.
   all.back().relative_bound = 1;
   all.back().has_kink = true;
   return all;
