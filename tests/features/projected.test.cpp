@@ -221,7 +221,8 @@ TEST_CASE("Projected: no rows, or none that count") {
     grad_bias.fill(1);
     CHECK(loss(MatrixView{problem.student.view().data, rows, 3}, problem.projection(),
                MatrixView{problem.teacher.view().data, rows, 4}, MatrixView{grad.view().data, rows, 3},
-               linear_projection(grad_weights.view(), grad_bias.view()), problem.options()) == 0);
+               linear_projection(grad_weights.view(), grad_bias.view()),
+               {.weights = {problem.row_weights.data(), rows}}) == 0);
     CHECK(grad_weights.row(2) == reference::Row(3));
     CHECK(grad_bias.row(0) == reference::Row(4));
   }

@@ -178,11 +178,11 @@ void require_channel_row(const char* who, const char* name, const MatrixView<T>&
 }
 
 /// What is said of an unsigned number that is negative in a type with a sign. Small types have such labels: nothing.
-template <class I>
-std::string sign_hint(I x) {
-  using Signed = std::make_signed_t<I>;
+template <class Integer>
+std::string sign_hint(Integer x) {
+  using Signed = std::make_signed_t<Integer>;
   const auto as_signed = static_cast<Signed>(x);
-  if (std::is_signed_v<I> || sizeof(I) < 4 || as_signed >= 0) return "";
+  if (std::is_signed_v<Integer> || sizeof(Integer) < 4 || as_signed >= 0) return "";
   return " (" + std::to_string(as_signed) + " in a type without a sign)";
 }
 
@@ -277,14 +277,19 @@ void require_per_row(const char* who, const char* name, const PerRow<T>& numbers
 }
 
 template <class Student>
-void require_row_options(const char* who, const RowOptions& options, Reduction reduction, const Student& student) {
-  require_per_row(who, "weights", options.weights, student);
-  require_per_row(who, "losses", options.losses, student);
-  for (std::size_t i = 0; i < options.weights.size(); ++i) {
-    if (!(options.weights[i] >= 0) || !std::isfinite(options.weights[i])) {
-      fail(who, "weights[", i, "] is ", options.weights[i], ", expected a finite number of at least 0");
+void require_weights(const char* who, const PerRow<const float>& weights, const Student& student) {
+  require_per_row(who, "weights", weights, student);
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    if (!(weights[i] >= 0) || !std::isfinite(weights[i])) {
+      fail(who, "weights[", i, "] is ", weights[i], ", expected a finite number of at least 0");
     }
   }
+}
+
+template <class Student>
+void require_row_options(const char* who, const RowOptions& options, Reduction reduction, const Student& student) {
+  require_weights(who, options.weights, student);
+  require_per_row(who, "losses", options.losses, student);
   require_nonnegative_finite(who, "total_weight", options.total_weight);
   if (options.total_weight != 0 && reduction == Reduction::sum) {
     fail(who, "total_weight is ", options.total_weight, ", expected 0 with Reduction::sum, which divides by 1");

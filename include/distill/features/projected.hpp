@@ -191,7 +191,7 @@ struct Projected {
       detail::fail(who, "teacher has ", teacher.rows, " rows, student has ", student.rows);
     }
     detail::require_projection(who, "weights", "bias", projection, teacher.cols, student.cols);
-    detail::require_per_row(who, "weights", options.weights, student);
+    detail::require_weights(who, options.weights, student);
     const auto grad = detail::checked_gradient(who, student, grad_student, teacher);
     const auto grad_parameters =
         detail::checked_parameters(who, projection, grad_projection, student, teacher, grad.view);

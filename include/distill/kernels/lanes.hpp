@@ -375,8 +375,8 @@ template <class L>
 /// them unrounded (-ffp-contract=fast, gcc's default), and the other's rounding error is left.
 template <class L>
 [[gnu::always_inline]] inline L difference_of_products(L a, L b, L c, L d) {
-  const L near = a * b;
-  return fms(a, b, near) - fms(c, d, near);
+  const L product = a * b;
+  return fms(a, b, product) - fms(c, d, product);
 }
 inline double difference_of_products(double a, double b, double c, double d) {
   using One = Lanes<double, ScalarArch>;
