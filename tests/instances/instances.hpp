@@ -12,6 +12,7 @@
 #include <distill/attention/value_relation.hpp>
 #include <distill/distill.hpp>
 #include <distill/features/neuron_selectivity.hpp>
+#include <distill/features/projected.hpp>
 #include <distill/relations/channel_gram.hpp>
 #include <distill/relations/contrastive.hpp>
 #include <distill/relations/correlation_congruence.hpp>
@@ -43,9 +44,9 @@ using LanesOf = distill::kernels::Lanes<distill::detail::compute_t<Stored...>, d
   which template double distill::detail::reduce_top_k(                       \
       const Loss&, const kernels::Term&, double, const MatrixView<const S>&, \
       const SparseTeacherView<const Index, const T>&, const GradientTarget<MatrixView<S>>&, const RowOptions&);
-#define DISTILL_SAMPLED(which, Loss, S)                                                                   \
+#define DISTILL_SAMPLED(which, Loss, S, P)                                                                \
   which template double distill::Loss::compute(const MatrixView<const S>&, const detail::RowLabels<int>&, \
-                                               const SampledTokensView<int, const S>&,                    \
+                                               const SampledTokensView<int, const P>&,                    \
                                                const GradientTarget<MatrixView<S>>&, const RowOptions&) const;
 #define DISTILL_SORTED(which, Loss, S)                                                                 \
   which template double distill::Loss::compute(const MatrixView<const S>&, const ScoresView<const S>&, \
@@ -72,6 +73,7 @@ using LanesOf = distill::kernels::Lanes<distill::detail::compute_t<Stored...>, d
   DISTILL_TERM(which, Loss, Term, half)       \
   DISTILL_TERM(which, Loss, Term, bfloat16)
 #define DISTILL_TOP_K(which, Loss, Term)                   \
+  DISTILL_SPARSE(which, Loss, Term, float, int, float)     \
   DISTILL_SPARSE(which, Loss, Term, float, int, double)    \
   DISTILL_SPARSE(which, Loss, Term, double, int, double)   \
   DISTILL_SPARSE(which, Loss, Term, half, int, double)     \
@@ -96,18 +98,22 @@ using LanesOf = distill::kernels::Lanes<distill::detail::compute_t<Stored...>, d
   DISTILL_LABELLED(which, KnowledgeDistillation, float, float, std::uint64_t) \
   DISTILL_LABELLED(which, KnowledgeDistillation, double, double, std::int16_t)
 
-#define DISTILL_LABELS_ALONE(which)                         \
-  DISTILL_LABELS(which, CrossEntropy, float, int)           \
-  DISTILL_LABELS(which, CrossEntropy, double, int)          \
-  DISTILL_LABELS(which, CrossEntropy, half, int)            \
-  DISTILL_LABELS(which, CrossEntropy, bfloat16, int)        \
-  DISTILL_LABELS(which, CrossEntropy, float, std::int8_t)   \
-  DISTILL_LABELS(which, CrossEntropy, float, std::uint64_t) \
-  DISTILL_LABELS(which, CrossEntropy, double, std::int16_t) \
-  DISTILL_LABELS(which, CrossEntropy, float, std::int64_t)  \
-  DISTILL_LABELS(which, CrossEntropy, double, std::int64_t) \
-  DISTILL_SAMPLED(which, SampledTokenReverseKl, float)      \
-  DISTILL_SAMPLED(which, SampledTokenReverseKl, double)
+#define DISTILL_LABELS_ALONE(which)                             \
+  DISTILL_LABELS(which, CrossEntropy, float, int)               \
+  DISTILL_LABELS(which, CrossEntropy, double, int)              \
+  DISTILL_LABELS(which, CrossEntropy, half, int)                \
+  DISTILL_LABELS(which, CrossEntropy, bfloat16, int)            \
+  DISTILL_LABELS(which, CrossEntropy, float, std::int8_t)       \
+  DISTILL_LABELS(which, CrossEntropy, float, std::uint64_t)     \
+  DISTILL_LABELS(which, CrossEntropy, double, std::int16_t)     \
+  DISTILL_LABELS(which, CrossEntropy, float, std::int64_t)      \
+  DISTILL_LABELS(which, CrossEntropy, double, std::int64_t)     \
+  DISTILL_LABELS(which, CrossEntropy, float, std::uint8_t)      \
+  DISTILL_SAMPLED(which, SampledTokenReverseKl, float, float)   \
+  DISTILL_SAMPLED(which, SampledTokenReverseKl, float, double)  \
+  DISTILL_SAMPLED(which, SampledTokenReverseKl, double, double) \
+  DISTILL_SAMPLED(which, SampledTokenReverseKl, half, double)   \
+  DISTILL_SAMPLED(which, SampledTokenReverseKl, bfloat16, double)
 
 #define DISTILL_DIVERGENCES(which)                              \
   DISTILL_DIVERGENCE(which, KlDivergence, ForwardKlTerm)        \
@@ -141,12 +147,13 @@ using LanesOf = distill::kernels::Lanes<distill::detail::compute_t<Stored...>, d
   DISTILL_SORTED(which, UniversalLogit, half)     \
   DISTILL_SORTED(which, UniversalLogit, bfloat16)
 
-#define DISTILL_TOP_K_LOSSES(which)                          \
-  DISTILL_TOP_K(which, TopKKl, ForwardKlTerm)                \
-  DISTILL_TOP_K(which, TopKReverseKl, ReverseKlTerm)         \
-  DISTILL_TOP_K(which, TopKJensenShannon, ForwardKlTerm)     \
-  DISTILL_TOP_K(which, TopKJensenShannon, ReverseKlTerm)     \
-  DISTILL_TOP_K(which, TopKJensenShannon, JensenShannonTerm) \
+#define DISTILL_TOP_K_LOSSES(which)                                         \
+  DISTILL_SPARSE(which, TopKKl, ForwardKlTerm, float, std::uint32_t, float) \
+  DISTILL_TOP_K(which, TopKKl, ForwardKlTerm)                               \
+  DISTILL_TOP_K(which, TopKReverseKl, ReverseKlTerm)                        \
+  DISTILL_TOP_K(which, TopKJensenShannon, ForwardKlTerm)                    \
+  DISTILL_TOP_K(which, TopKJensenShannon, ReverseKlTerm)                    \
+  DISTILL_TOP_K(which, TopKJensenShannon, JensenShannonTerm)                \
   DISTILL_TOP_K(which, TopKTotalVariation, TotalVariationTerm)
 
 #define DISTILL_SOFTMAX(which, each, row)                                                                        \
@@ -218,6 +225,7 @@ using LanesOf = distill::kernels::Lanes<distill::detail::compute_t<Stored...>, d
   DISTILL_LEARNED(which, VariationalInformation, float, float)     \
   DISTILL_LEARNED(which, VariationalInformation, float, double)    \
   DISTILL_LEARNED(which, VariationalInformation, double, double)   \
+  DISTILL_LEARNED(which, VariationalInformation, half, half)       \
   DISTILL_LEARNED(which, VariationalInformation, half, double)     \
   DISTILL_LEARNED(which, VariationalInformation, bfloat16, double) \
   DISTILL_LEARNED(which, VariationalInformation, bfloat16, float)
@@ -228,7 +236,15 @@ using LanesOf = distill::kernels::Lanes<distill::detail::compute_t<Stored...>, d
   DISTILL_ALL_TYPES(DISTILL_MASKED_MAPS, which, AttentionMatrix) \
   DISTILL_ALL_TYPES(DISTILL_MASKED_MAPS, which, ValueRelation)
 
+#define DISTILL_PROJECTED(which, Loss)                                                                             \
+  which template double distill::Projected<distill::Loss>::compute<true>(                                          \
+      const MatrixView<const float>&, const LinearProjection<const float>&, const MatrixView<const float>&,        \
+      const GradientTarget<MatrixView<float>>&, const GradientTarget<LinearProjection<float>>&, const RowOptions&) \
+      const;
+
 #define DISTILL_RELATIONS(which)                                     \
+  DISTILL_PROJECTED(which, KlDivergence)                             \
+  DISTILL_PROJECTED(which, RelationalDistance)                       \
   DISTILL_BATCH_LOSS(which, RelationalDistance)                      \
   DISTILL_BATCH_IN_DOUBLE(which, RelationalAngle, float)             \
   DISTILL_BATCH_IN_DOUBLE(which, RelationalAngle, double)            \

@@ -106,13 +106,13 @@ TEST_CASE_TEMPLATE("permuted classes permute the gradient", Loss, DISTILL_TEST_L
 TEST_CASE_TEMPLATE("rows do not depend on one another: permuted, repeated, split", Loss, DISTILL_TEST_LOSSES) {
   for (const Precision precision : support::both_precisions) {
     for (const std::size_t cols : std::initializer_list<std::size_t>{1, 3, 10, 67, 600}) {
-      const support::Scores<float, distill::half> scores(support::Kind::random, 7, cols);
+      const support::Scores<float, double> scores(support::Kind::random, 7, cols);
       Loss loss = with<Loss>(precision);
       loss.loss.reduction = distill::Reduction::sum;
       const auto whole = run(loss, scores);
       // permuted and repeated
       const std::size_t from[] = {6, 0, 3, 3, 1, 0, 2};
-      support::Scores<float, distill::half> permuted = scores;
+      support::Scores<float, double> permuted = scores;
       for (std::size_t i = 0; i < 7; ++i) {
         for (std::size_t j = 0; j < cols; ++j) {
           permuted.student.at(i, j) = scores.student.at(from[i], j);

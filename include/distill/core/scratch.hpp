@@ -159,7 +159,7 @@ class ScratchFrame {
   ScratchFrame(const ScratchFrame&) = delete;
   ScratchFrame& operator=(const ScratchFrame&) = delete;
   [[gnu::always_inline]] ~ScratchFrame() {
-    guards_.check();
+    guards_.inspect();
     stack_.close(begin_);
   }
 

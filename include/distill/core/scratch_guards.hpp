@@ -30,7 +30,7 @@ class ScratchGuards {
   static void forbid(void* memory, std::size_t size) { ASAN_POISON_MEMORY_REGION(memory, size); }
   static void allow(void* memory, std::size_t size) { ASAN_UNPOISON_MEMORY_REGION(memory, size); }
   void add(void* array, std::size_t size, std::size_t) { allow(array, size); }
-  void check() const {}
+  void inspect() const {}
 };
 
 #elif defined(DISTILL_SCRATCH_GUARDS)
@@ -52,7 +52,7 @@ class ScratchGuards {
     last_ = guard;
   }
 
-  void check() const {
+  void inspect() const {
     for (Guard guard = last_; guard.begin; std::memcpy(&guard, guard.begin + guard.size, sizeof(Guard))) {
       for (std::size_t i = 0; i < guard.size; ++i) {
         if (guard.begin[i] == value) continue;
@@ -82,7 +82,7 @@ class ScratchGuards {
   static void forbid(void*, std::size_t) {}
   static void allow(void*, std::size_t) {}
   void add(void*, std::size_t, std::size_t) {}
-  void check() const {}
+  void inspect() const {}
 };
 
 #endif
