@@ -32,18 +32,15 @@ struct KeptRow {
   using T = typename L::Scalar;
   T* values = nullptr;
   T* offsets = nullptr;
-
 };
 
-/// Gives kept rows memory for rows of n; stores of whole lanes may run past a row's end. Not inlined: it would take
-/// registers from the sweeps.
+/// Gives kept rows memory for rows of n; stores of whole lanes may run past a row's end.
 template <class L, std::size_t count>
-[[gnu::noinline]] void take_kept_rows(detail::ScratchFrame& frame, KeptRow<L> (&rows)[count], std::size_t n) {
+void take_kept_rows(detail::ScratchFrame& frame, KeptRow<L> (&rows)[count], std::size_t n) {
   using T = typename L::Scalar;
-  for (KeptRow<L>& row : rows) {
-    row.values = frame.take<T>((n + L::width - 1) / L::width * L::width);
-    row.offsets = frame.take<T>((n + chunk_size<L> - 1) / chunk_size<L>);
-  }
+  const std::size_t values = (n + L::width - 1) / L::width * L::width, chunks = (n + chunk_size<L> - 1) / chunk_size<L>;
+  T* const offsets = frame.take<T>(count * chunks);
+  for (std::size_t k = 0; k < count; ++k) rows[k] = {frame.take<T>(values), offsets + k * chunks};
 }
 
 /// Temperatures outside this range make the fast sweeps inaccurate; exact_row.hpp computes such rows.
