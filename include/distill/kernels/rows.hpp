@@ -140,11 +140,16 @@ double reduce_groups(RowSizes sizes, const GradientTarget<View>& grad, const Row
   }
   const double share = weight / reduction_divisor(reduction, batch_weight(options, total_weight), sizes.terms);
 
-  // Calls put_loss(i, loss, weight) for each row of a block, in order.
-  const auto compute = [&](std::size_t begin, std::size_t end, const auto& put_loss) {
+  double* row_losses = options.losses ? options.losses.data() : nullptr;
+  // The weighted sum of a block's losses. Not a template of what takes them: all of a loss would be compiled twice.
+  const auto compute = [&](std::size_t begin, std::size_t end) {
     const ExceptionsHeld held;
     std::size_t rows[width], count = 0;
-    double weights[width], factors[width], losses[width];
+    double weights[width], factors[width], losses[width], sum = 0;
+    const auto put_loss = [&](std::size_t i, double loss, double w) {
+      if (row_losses) row_losses[i] = loss;
+      sum += w * loss;
+    };
     const auto flush = [&] {
       group_losses(static_cast<const std::size_t*>(rows), static_cast<const double*>(factors), count, losses);
       for (std::size_t k = 0; k < count; ++k) put_loss(rows[k], losses[k], weights[k]);
@@ -171,21 +176,18 @@ double reduce_groups(RowSizes sizes, const GradientTarget<View>& grad, const Row
       if (count == width) flush();
     }
     if (count > 0) flush();
+    return sum;
   };
   double total = 0;
   if (options.executor.is_sequential()) {
-    compute(0, sizes.rows, [&](std::size_t i, double loss, double w) {
-      if (options.losses) options.losses[i] = loss;
-      total += w * loss;
-    });
+    total = compute(0, sizes.rows);
   } else {
     detail::ScratchFrame frame;
-    double* const losses = options.losses ? options.losses.data() : frame.take<double>(sizes.rows);
-    for_each_block(sizes.rows, sizes.elements, options.executor, [&](std::size_t begin, std::size_t end) {
-      compute(begin, end, [&](std::size_t i, double loss, double) { losses[i] = loss; });
-    });
+    if (!row_losses) row_losses = frame.take<double>(sizes.rows);
+    for_each_block(sizes.rows, sizes.elements, options.executor,
+                   [&](std::size_t begin, std::size_t end) { compute(begin, end); });
     for (std::size_t i = 0; i < sizes.rows; ++i) {
-      if (const double w = row_weight(i); w != 0) total += w * losses[i];
+      if (const double w = row_weight(i); w != 0) total += w * row_losses[i];
     }
   }
   if (weight == 0) clear_gradient(grad, sizes.rows);  // of a row of NaN it is not
