@@ -167,8 +167,9 @@ TEST_CASE_TEMPLATE("AttentionTransfer: every option", S, DISTILL_TEST_TYPES) {
 
 TEST_CASE("AttentionTransfer: the gradient is that of the value") {
   for (const auto& [student, teacher] : shapes) {
-    Problem<double, double> problem(1, student, teacher);
     const Shape s = student;
+    if (s.size() > 1000) continue;  // differences of each element by each other would take most of the test
+    Problem<double, double> problem(1, student, teacher);
     const reference::Maps target = sample(problem.teacher.row(0), teacher);
     for (const AttentionDistance distance : both_distances) {
       for (const double power : {2.0, 3.0, 2.5}) {

@@ -93,10 +93,7 @@ using LanesOf = distill::kernels::Lanes<distill::detail::compute_t<Stored...>, d
   DISTILL_LABELLED(which, KnowledgeDistillation, float, double, int)          \
   DISTILL_LABELLED(which, KnowledgeDistillation, double, half, int)           \
   DISTILL_LABELLED(which, KnowledgeDistillation, half, bfloat16, int)         \
-  DISTILL_LABELLED(which, KnowledgeDistillation, bfloat16, float, int)        \
-  DISTILL_LABELLED(which, KnowledgeDistillation, float, float, std::int8_t)   \
-  DISTILL_LABELLED(which, KnowledgeDistillation, float, float, std::uint64_t) \
-  DISTILL_LABELLED(which, KnowledgeDistillation, double, double, std::int16_t)
+  DISTILL_LABELLED(which, KnowledgeDistillation, bfloat16, float, int)
 
 #define DISTILL_LABELS_ALONE(which)                             \
   DISTILL_LABELS(which, CrossEntropy, float, int)               \
@@ -105,7 +102,6 @@ using LanesOf = distill::kernels::Lanes<distill::detail::compute_t<Stored...>, d
   DISTILL_LABELS(which, CrossEntropy, bfloat16, int)            \
   DISTILL_LABELS(which, CrossEntropy, float, std::int8_t)       \
   DISTILL_LABELS(which, CrossEntropy, float, std::uint64_t)     \
-  DISTILL_LABELS(which, CrossEntropy, double, std::int16_t)     \
   DISTILL_LABELS(which, CrossEntropy, float, std::int64_t)      \
   DISTILL_LABELS(which, CrossEntropy, double, std::int64_t)     \
   DISTILL_LABELS(which, CrossEntropy, float, std::uint8_t)      \

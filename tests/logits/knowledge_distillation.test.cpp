@@ -107,7 +107,7 @@ TEST_CASE_TEMPLATE("KnowledgeDistillation: every option", Types, support::float_
 
 TEST_CASE("KnowledgeDistillation: is the sum of its parts, ignored labels included") {
   const support::Scores<double, double> scores(support::Kind::random, 6, 17);
-  std::vector<std::int16_t> labels{3, -100, 16, 0, -100, 5};
+  std::vector<int> labels{3, -100, 16, 0, -100, 5};
   const std::vector<float> weights{1, 1, 0.5f, 2, 0, 0};
   const std::vector<float> kl_weights{1, 0, 0.5f, 2, 0, 0};
   KnowledgeDistillation kd;

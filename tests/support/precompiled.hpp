@@ -1,4 +1,4 @@
-// What most tests of losses include, read once for all of them. Each test still names what it uses.
+// What most tests include, read once for all of them. Each test still names what it uses.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -6,10 +6,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <distill/distill.hpp>
+#include <distill/features/projected.hpp>
 #include <functional>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
-
-#include "instances/instances.hpp"

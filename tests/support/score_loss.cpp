@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 
 #include "support/gradient_check.hpp"
@@ -37,11 +38,13 @@ Problem rounded(const std::vector<Row>& student, const std::vector<Row>& teacher
   return problem;
 }
 
-long double loss_of_row(const ScoreLoss& loss, const Problem& problem, const LogitTransform& logits, std::size_t i,
-                        const Row& student) {
-  const Row base = transformed(problem.student[i], logits);
-  return loss.row(transformed(student, logits), transformed(problem.teacher[i], logits),
-                  static_cast<std::size_t>(problem.labels[i]), base);
+/// Row i's loss as a function of the student
+std::function<long double(const Row&)> loss_of_row(const ScoreLoss& loss, const Problem& problem,
+                                                   const LogitTransform& logits, std::size_t i) {
+  return [&, label = static_cast<std::size_t>(problem.labels[i]), base = transformed(problem.student[i], logits),
+          teacher = transformed(problem.teacher[i], logits)](const Row& student) {
+    return loss.row(transformed(student, logits), teacher, label, base);
+  };
 }
 
 long double loss_of_batch(const ScoreLoss& loss, const Problem& problem, const LogitTransform& logits,
@@ -101,7 +104,7 @@ void check_answer(const ScoreLoss& loss, const Problem& problem, const Call& cal
         CHECK(answer.losses[i] == 0);
         continue;
       }
-      const long double expected = loss_of_row(loss, problem, call.fields.logits, i, problem.student[i]);
+      const long double expected = loss_of_row(loss, problem, call.fields.logits, i)(problem.student[i]);
       const long double allowed = bound.value * std::max(loss.value_unit, std::abs(expected));
       CHECK(static_cast<double>(std::abs(answer.losses[i] - expected)) <= static_cast<double>(allowed));
       if (loss.is_nonnegative) CHECK(answer.losses[i] >= 0);
@@ -122,11 +125,13 @@ void check_answer(const ScoreLoss& loss, const Problem& problem, const Call& cal
   for (std::size_t i = 0; i < rows; ++i) {
     Row expected(cols);
     if (weights[i] != 0) {
-      const auto f = [&](const Row& student) {
-        return loss.row ? weights[i] * loss_of_row(loss, problem, call.fields.logits, i, student)
-                        : weight_sum * loss_of_batch(loss, problem, call.fields.logits, weights, i, student);
+      const auto of_batch = [&](const Row& student) {
+        return loss_of_batch(loss, problem, call.fields.logits, weights, i, student);
       };
+      const std::function<long double(const Row&)> f =
+          loss.row ? loss_of_row(loss, problem, call.fields.logits, i) : of_batch;
       expected = central_differences(f, problem.student[i], tolerances::family_step * loss.step_scale);
+      for (long double& e : expected) e *= loss.row ? weights[i] : weight_sum;
     }
     long double largest = weights[i] * loss.gradient_unit;
     for (const long double e : expected) largest = std::max(largest, std::abs(e));
