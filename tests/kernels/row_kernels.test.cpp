@@ -95,7 +95,6 @@ TEST_CASE_TEMPLATE("DistillationRow", Arch, DISTILL_TEST_ARCHITECTURES) {
       check_distillation<Precision::standard, float, Arch>(kind, temperature);
       check_distillation<Precision::high, float, Arch>(kind, temperature);
       check_distillation<Precision::standard, double, Arch>(kind, temperature);
-      check_distillation<Precision::high, double, Arch>(kind, temperature);
     }
   }
 }

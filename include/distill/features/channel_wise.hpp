@@ -74,7 +74,7 @@ struct ChannelWise {
     using L = kernels::Lanes<C, kernels::DefaultArch>;
     const std::size_t n = student.positions();
     const double scale = kernels::soft_scale(*this);
-    return kernels::with_precision(kernels::needs_high_precision(precision, temperature), [&](auto chosen) {
+    return kernels::with_precision<L>(kernels::needs_high_precision(precision, temperature), [&](auto chosen) {
       return kernels::reduce_maps(
           student, student.channels, grad, options, reduction, weight, [&](std::size_t i, double factor) {
             double loss = 0;

@@ -19,11 +19,13 @@ namespace distill {
 inline namespace DISTILL_ABI {
 namespace kernels {
 
-/// Calls body with the precision as a type, so that it can be a template argument.
-template <class Body>
+/// Calls body with the precision as a type, so that it can be a template argument. Double has one path.
+template <class L, class Body>
 auto with_precision(bool high, const Body& body) {
-  return high ? body(std::integral_constant<Precision, Precision::high>{})
-              : body(std::integral_constant<Precision, Precision::standard>{});
+  if constexpr (std::is_same_v<typename L::Scalar, float>) {
+    if (high) return body(std::integral_constant<Precision, Precision::high>{});
+  }
+  return body(std::integral_constant<Precision, Precision::standard>{});
 }
 
 /// Calls body(begin, end) for blocks of rows, each large enough for a thread.

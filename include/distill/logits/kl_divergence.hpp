@@ -70,7 +70,7 @@ struct KlDivergence {
       return detail::reduce_divergence(*this, kernels::ForwardKlTerm{}, subtract_teacher_entropy ? 0 : 1, call,
                                        options);
     }
-    return kernels::with_precision(is_high, [&](auto chosen) {
+    return kernels::with_precision<L>(is_high, [&](auto chosen) {
       if (subtract_teacher_entropy && kernels::has_short_rows<L>(*this, call)) {
         return kernels::reduce_short_rows<decltype(chosen)::value, false, L>(
             *this, call, kernels::NoLabels{}, {scale * call.teachers[0].weight}, options);

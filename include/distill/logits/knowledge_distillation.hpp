@@ -77,7 +77,7 @@ struct KnowledgeDistillation {
     const std::size_t n = call.student.cols;
     const double soft = alpha * temperature * temperature;
     const kernels::RowFactors factors{soft * call.teachers[0].weight, 1 - alpha};  // of one teacher
-    return kernels::with_precision(kernels::needs_high_precision(precision, temperature), [&](auto chosen) {
+    return kernels::with_precision<L>(kernels::needs_high_precision(precision, temperature), [&](auto chosen) {
       constexpr Precision exactness = decltype(chosen)::value;
       if (kernels::has_short_rows<L>(*this, call)) {
         return kernels::reduce_short_rows<exactness, true, L>(*this, call, labels, factors, options);
