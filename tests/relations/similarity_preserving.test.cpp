@@ -107,6 +107,31 @@ TEST_CASE("SimilarityPreserving: a workspace that is too small") {
   options.workspace = {memory.data(), bytes - 1};
   support::check_throws([&] { SimilarityPreserving{}(view, view, options); },
                         {"SimilarityPreserving", "workspace has ", "expected at least "});
+  options.workspace = {nullptr, bytes};
+  support::check_throws([&] { SimilarityPreserving{}(view, view, options); },
+                        {"SimilarityPreserving", "workspace is null, expected at least "});
+}
+
+TEST_CASE("SimilarityPreserving: a workspace that overlaps another argument") {
+  const std::size_t bytes = SimilarityPreserving::workspace_size(MatrixView<const float>{nullptr, 3, 2},
+                                                                 MatrixView<const float>{nullptr, 3, 2});
+  std::vector<double> memory(bytes / sizeof(double) + 1, 0.25);
+  const std::vector<double> kept = memory;
+  double* const last = memory.data() + memory.size() - 1;
+  std::vector<float> numbers(18, 1);
+  const MatrixView a{numbers.data(), 3, 2}, b{numbers.data() + 6, 3, 2}, c{numbers.data() + 12, 3, 2};
+  const auto within = [&](double* at) { return MatrixView{reinterpret_cast<float*>(at), 3, 2}; };
+  const auto throws = [&](auto student, auto teacher, auto grad, distill::RowOptions options, const char* name) {
+    options.workspace = {memory.data(), bytes};
+    support::check_throws([&] { SimilarityPreserving{}(student, teacher, grad, options); },
+                          {"SimilarityPreserving: workspace overlaps ", name, ", expected separate memory"});
+    CHECK(memory == kept);
+  };
+  throws(within(memory.data()), b, c, {}, "student");
+  throws(a, within(last - 3), c, {}, "teacher");
+  throws(a, b, within(last - 3), {}, "grad");
+  throws(a, b, c, {.weights = {reinterpret_cast<const float*>(memory.data()), 3}}, "weights");
+  throws(a, b, c, {.losses = {last - 3, 3}}, "losses");
 }
 
 TEST_CASE("SimilarityPreserving: a sample of zeros has no gradient, and the others theirs") {

@@ -314,6 +314,28 @@ struct PairCall {
   bool wants_gradient() const { return grad.view.data != nullptr; }
 };
 
+/// For losses that work in the caller's memory: enough of it, and apart from all that the call reads and writes.
+template <class Call>
+void require_workspace(const char* who, const RowOptions& options, std::size_t needed, const Call& call) {
+  const Workspace& workspace = options.workspace;
+  if (workspace.data == nullptr) {
+    if (workspace.bytes != 0) fail(who, "workspace is null, expected at least ", needed, " bytes");
+    return;
+  }
+  if (workspace.bytes < needed) {
+    fail(who, "workspace has ", workspace.bytes, " bytes, expected at least ", needed);
+  }
+  const MatrixView<const unsigned char> memory{static_cast<const unsigned char*>(workspace.data), 1, workspace.bytes};
+  const auto require_apart = [&](const char* name, const auto& argument) {
+    require_no_overlap(who, "workspace", memory, name, argument, false);
+  };
+  require_apart("student", call.student);
+  require_apart("teacher", call.teacher);
+  require_apart("grad", call.grad.view);
+  require_apart("weights", MatrixView<const float>{options.weights.data(), 1, options.weights.size()});
+  require_apart("losses", MatrixView<double>{options.losses.data(), 1, options.losses.size()});
+}
+
 /// What all losses of a student's and a teacher's view check; `require_fit(student, teacher)` is what shapes are to be,
 /// and may read the row weights.
 template <class Loss, class Student, class Teacher, class Grad, class Fit>

@@ -25,7 +25,9 @@ enum class Precision {
 };
 
 /// The caller's memory for a loss that needs much of it: at least the loss's workspace_size() bytes, not overlapping
-/// any other argument. Without it the calling thread's scratch memory is used, which is allocated once and kept.
+/// any other argument, and not in use by a call that is not over: one for each call under way, also where an executor
+/// runs one call on top of another. Without it the calling thread's scratch memory is used, which is allocated once and
+/// kept.
 struct Workspace {
   void* data = nullptr;
   std::size_t bytes = 0;

@@ -143,10 +143,7 @@ auto checked_batch(const char* who, const Loss& loss, BatchMemory memory, const 
                              detail::fail(who, "teacher has ", teacher.rows, " rows, student has ", student.rows);
                            });
   detail::require_whole_batch(who, options);
-  const std::size_t needed = workspace_size<C>(memory, call.student, call.teacher);
-  if (options.workspace.data && options.workspace.bytes < needed) {
-    detail::fail(who, "workspace has ", options.workspace.bytes, " bytes, expected at least ", needed);
-  }
+  detail::require_workspace(who, options, workspace_size<C>(memory, call.student, call.teacher), call);
   return call;
 }
 
