@@ -150,6 +150,9 @@ TEST_CASE("VariationalInformation: the gradient of log_scale is added to, and is
   vid(maps.first(maps.student), maps.first(maps.teacher), log_scale, maps.first(maps.grad),
       distill::add_to(MatrixView{other.data(), 1, channels}));
   for (std::size_t c = 0; c < channels; ++c) CHECK(other[c] == doctest::Approx(2 * grad[c]).epsilon(1e-12));
+  other = grad;
+  vid(maps.first(maps.student), maps.first(maps.teacher), log_scale, maps.first(maps.grad), distill::add_to(other));
+  for (std::size_t c = 0; c < channels; ++c) CHECK(other[c] == doctest::Approx(2 * grad[c]).epsilon(1e-12));
 
   // in place
   vid(maps.first(maps.student), maps.first(maps.teacher), log_scale, maps.first(maps.student), other);

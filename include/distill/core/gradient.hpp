@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <type_traits>
+#include <utility>
 
 #include <distill/core/options.hpp>
 #include <distill/core/scalar.hpp>
@@ -21,30 +22,69 @@ struct GradientTarget {
 
 namespace detail {
 
-/// Whether V is an Eigen matrix that owns its numbers, not a view.
 template <class V, class = void>
-struct owns_memory : std::false_type {};
+struct has_plain_object : std::false_type {};
 template <class V>
-struct owns_memory<V, std::void_t<typename V::PlainObject>>
-    : std::is_same<std::remove_const_t<V>, typename V::PlainObject> {};
+struct has_plain_object<V, std::void_t<typename V::PlainObject>> : std::true_type {};
+
+/// Whether V owns its numbers, as Eigen's matrices and a std::vector do. A view does not, nor does a reference.
+template <class V>
+constexpr bool owns_memory() {
+  if constexpr (std::is_reference_v<V> || is_tensor<std::remove_const_t<V>>::value) {
+    return false;
+  } else if constexpr (has_plain_object<V>::value) {
+    return std::is_same_v<std::remove_const_t<V>, typename V::PlainObject>;
+  } else if constexpr (is_vector_like<V> && !holds_integers<V>::value) {
+    using Vector = std::remove_const_t<V>;
+    const auto is_const = [](auto* numbers) { return std::is_const_v<std::remove_pointer_t<decltype(numbers)>>; };
+    using Own = decltype(vector_view("", std::declval<Vector&>()).data);
+    using OfConst = decltype(vector_view("", std::declval<const Vector&>()).data);
+    return !is_const(Own{}) && is_const(OfConst{});  // a view's constness is not that of its numbers
+  } else {
+    return false;
+  }
+}
 
 /// Whether the argument `Grad&& grad` may be a gradient, rather than the options.
 template <class Grad>
 struct is_gradient_argument : std::bool_constant<!std::is_convertible_v<Grad&&, RowOptions>> {
-  static_assert(!owns_memory<Grad>::value,
+  static_assert(!owns_memory<Grad>(),
                 "distill: this gradient is a temporary matrix, gone with the call. Pass a matrix that has a name, or a "
                 "view of one");
 };
 template <class Grad>
 using enable_if_gradient = std::enable_if_t<is_gradient_argument<Grad>::value>;
 
+/// A gradient that is no view yet: the loss knows whether it is a matrix, maps or a vector. G is a reference to what has
+/// a name and may own its memory, else the view or the handle itself.
+template <class G>
+struct KeptGradient {
+  G grad;
+  bool accumulate;
+
+  /// A const copy of a view is still a view of what can be written to.
+  std::remove_reference_t<G>& get() const { return const_cast<std::remove_reference_t<G>&>(grad); }
+};
+template <class G>
+auto kept_gradient(G&& grad, bool accumulate) {
+  using Value = std::remove_reference_t<G>;
+  constexpr bool by_reference =
+      std::is_lvalue_reference_v<G> && (owns_memory<Value>() || is_tensor<std::remove_const_t<Value>>::value);
+  return KeptGradient<std::conditional_t<by_reference, G, Value>>{std::forward<G>(grad), accumulate};
+}
+
 }  // namespace detail
 
-/// Adds the gradient to what `grad` holds: `kl(student, teacher, add_to(grad))`.
+/// Adds the gradient to what `grad` holds: `kl(student, teacher, add_to(grad))`. It takes what the call takes as a
+/// gradient: a matrix, feature maps, a vector or a host's tensor.
 template <class G, class = detail::enable_if_gradient<G>>
 auto add_to(G&& grad) {
-  const auto view = detail::as_view(grad);
-  return GradientTarget<std::remove_const_t<decltype(view)>>{view, true};
+  using View = std::decay_t<G>;
+  if constexpr (detail::is_matrix_view<View>::value || detail::is_gradient_view<View>::value) {
+    return GradientTarget<View>{grad, true};
+  } else {
+    return detail::kept_gradient(std::forward<G>(grad), true);
+  }
 }
 
 namespace detail {
@@ -57,21 +97,48 @@ struct is_gradient_target : std::false_type {};
 template <class View>
 struct is_gradient_target<GradientTarget<View>> : std::true_type {};
 
+template <class T>
+struct is_kept_gradient : std::false_type {};
+template <class G>
+struct is_kept_gradient<KeptGradient<G>> : std::true_type {};
+
+/// The caller's `grad` as a GradientTarget, viewed by `view_of`.
+template <class Grad, class ViewOf>
+auto viewed_gradient(Grad&& grad, const ViewOf& view_of) {
+  using G = std::decay_t<Grad>;
+  const auto target = [&](auto& memory, bool accumulate) {
+    const auto view = view_of(memory);
+    return GradientTarget<std::remove_const_t<decltype(view)>>{view, accumulate};
+  };
+  if constexpr (is_gradient_target<G>::value) {
+    return grad;
+  } else if constexpr (is_kept_gradient<G>::value) {
+    return target(grad.get(), grad.accumulate);
+  } else {
+    return target(grad, false);
+  }
+}
+
 /// The caller's `grad` as a GradientTarget; NoGradient becomes one with an empty View.
 template <class View, class Grad>
 auto gradient_target(Grad&& grad) {
-  using G = std::decay_t<Grad>;
-  if constexpr (std::is_same_v<G, NoGradient>) {
+  if constexpr (std::is_same_v<std::decay_t<Grad>, NoGradient>) {
     return GradientTarget<View>{};
-  } else if constexpr (is_gradient_target<G>::value) {
-    return grad;
-  } else if constexpr (is_tensor<G>::value && is_feature_map_view<View>::value) {
-    const auto view = TensorViews<G>::feature_map(grad);
-    return GradientTarget<std::remove_const_t<decltype(view)>>{view, false};
   } else {
-    const auto view = as_view(grad);
-    return GradientTarget<std::remove_const_t<decltype(view)>>{view, false};
+    return viewed_gradient(grad, [](auto& memory) {
+      if constexpr (is_feature_map_view<View>::value && is_tensor<std::decay_t<decltype(memory)>>::value) {
+        return as_feature_map(memory);
+      } else {
+        return as_view(memory);
+      }
+    });
   }
+}
+
+/// The same for a vector.
+template <class Grad>
+auto row_gradient_target(Grad&& grad) {
+  return viewed_gradient(grad, [](auto& memory) { return as_row(memory); });
 }
 
 /// Sets a sample's whole gradient.

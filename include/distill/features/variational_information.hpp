@@ -122,18 +122,10 @@ struct VariationalInformation {
   template <class P, class Grad, class Call>
   static auto checked_parameters(const char* who, const MatrixView<const P>& log_scale, Grad&& grad, const Call& call) {
     using Target = GradientTarget<MatrixView<P>>;
-    using G = std::decay_t<Grad>;
-    if constexpr (std::is_same_v<G, detail::NoGradient>) {
+    if constexpr (std::is_same_v<std::decay_t<Grad>, detail::NoGradient>) {
       return Target{};
     } else {
-      const auto target = [&] {
-        if constexpr (detail::is_gradient_target<G>::value) {
-          return grad;
-        } else {
-          const auto row = detail::as_row(grad);
-          return GradientTarget<std::remove_const_t<decltype(row)>>{row};
-        }
-      }();
+      const auto target = detail::row_gradient_target(grad);
       static_assert(std::is_same_v<std::remove_const_t<decltype(target)>, Target>,
                     "distill: grad_log_scale is not writable, or not of log_scale's scalar type. Pass float for float, "
                     "double for double");
