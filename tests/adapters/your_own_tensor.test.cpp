@@ -23,7 +23,9 @@ struct distill::TensorViews<Tensor<T>> {
   static FeatureMapView<T> feature_map(Tensor<T>& x) { return maps(x.numbers.data(), x); }
 
   static LabelsView<T> labels(const Tensor<T>& x) { return {x.numbers.data(), x.size()}; }
+
   static MatrixView<const T> row(const Tensor<T>& x) { return {x.numbers.data(), 1, x.size()}; }
+  static MatrixView<T> row(Tensor<T>& x) { return {x.numbers.data(), 1, x.size()}; }  // a gradient, rows' losses
 
  private:
   template <class P>
@@ -128,12 +130,69 @@ TEST_CASE("a host's tensor as maps, and as a number for each channel") {
   CHECK(matched(student_maps, teacher_maps, grad) == distill::AttentionTransfer{}(s_maps, t_maps, g));
   CHECK(grad.numbers == expected.numbers);
   matched(student_maps, teacher_maps, grad);
-  distill::AttentionTransfer{}(student_maps, teacher_maps, distill::add_to(distill::as_feature_map(grad)));
+  distill::AttentionTransfer{}(student_maps, teacher_maps, distill::add_to(grad));
   for (std::size_t k = 0; k < 6; ++k) CHECK(grad.numbers[k] == 2 * expected.numbers[k]);
 
   const Tensor<float> margins{{2}, {-1, -0.5f}};
   CHECK(distill::MarginRelu{}(student_maps, teacher_maps, margins, grad) ==
         distill::MarginRelu{}(s_maps, t_maps, margins.numbers));
+}
+
+TEST_CASE("a host's tensor that receives a vector's gradient, and the losses of rows") {
+  const Tensor<float> student_maps{{1, 2, 3, 1}, student.numbers}, teacher_maps{{1, 2, 3, 1}, teacher.numbers};
+  const Tensor<float> log_scale{{2}, {0.5f, 1}};
+  Tensor<float> grad{{1, 2, 3, 1}, std::vector<float>(6)}, grad_log_scale{{2}, {42, 42}};
+  std::vector<float> expected(2), maps(6);
+  const distill::VariationalInformation vid;
+  vid(s_maps, t_maps, log_scale.numbers, distill::FeatureMapView{maps.data(), 1, 2, 3, 1}, expected);
+  vid(student_maps, teacher_maps, log_scale, grad, grad_log_scale);
+  CHECK(grad_log_scale.numbers == expected);
+  vid(student_maps, teacher_maps, log_scale, grad, distill::add_to(grad_log_scale));
+  CHECK(grad_log_scale.numbers == std::vector{2 * expected[0], 2 * expected[1]});
+  CHECK(grad.numbers == maps);
+
+  Tensor<double> losses{{2}, {42, 42}};
+  const double value = distill::KlDivergence{}(student, teacher, {.losses = losses});
+  CHECK((losses.numbers[0] + losses.numbers[1]) / 2 == doctest::Approx(value));
+}
+
+TEST_CASE("a host's tensors in pairs of layers") {
+  Tensor<float> grad = empty_gradient(), sum = empty_gradient(), expected = grad;
+  const std::vector pairs{distill::layer_pair(student, teacher, grad, 0.5),
+                          distill::layer_pair(teacher, student, distill::add_to(sum), 2)};
+  distill::FeatureMatching matching;
+  const double value = matching(s, t, distill::MatrixView{expected.numbers.data(), 2, 3}) / 2 + 2 * matching(t, s);
+  CHECK(distill::sum_over_layers(matching, pairs) == doctest::Approx(value));
+  for (std::size_t k = 0; k < 6; ++k) {
+    CHECK(grad.numbers[k] == doctest::Approx(expected.numbers[k] / 2));
+    CHECK(sum.numbers[k] == doctest::Approx(42 - 2 * expected.numbers[k]));
+  }
+  CHECK(distill::sum_over_layers(matching, std::vector{distill::layer_pair(student, teacher, 2)}) ==
+        doctest::Approx(2 * matching(s, t)));
+  CHECK(distill::sum_over_layers(matching, std::vector{distill::layer_pair(student, teacher, grad, 0)}) == 0);
+  CHECK(grad.numbers == std::vector<float>(6, 0));
+
+  // maps, and a callable, which copies what it is passed
+  const Tensor<float> student_maps{{1, 2, 3, 1}, student.numbers}, teacher_maps{{1, 2, 3, 1}, teacher.numbers};
+  Tensor<float> grad_maps{{1, 2, 3, 1}, std::vector<float>(6)};
+  const auto transfer = [](auto of_student, auto of_teacher, auto of_grad, double weight,
+                           const distill::RowOptions& options) {
+    return distill::AttentionTransfer{.weight = weight}(of_student, of_teacher, of_grad, options);
+  };
+  const distill::FeatureMapView e{expected.numbers.data(), 1, 2, 3, 1};
+  CHECK(
+      distill::sum_over_layers(transfer, std::vector{distill::layer_pair(student_maps, teacher_maps, grad_maps, 3)}) ==
+      distill::AttentionTransfer{.weight = 3}(s_maps, t_maps, e));
+  CHECK(grad_maps.numbers == expected.numbers);
+
+  // handles without a name are kept themselves
+  std::vector<float> a = student.numbers, b = teacher.numbers;
+  AnyTensor any{Type::float32, 2, 3, a.data()}, other{Type::float32, 2, 3, b.data()}, any_grad = any;
+  any_grad.numbers = grad.numbers.data();
+  const std::vector handles{distill::layer_pair(Of<const float>{any}, Of<const float>{other}, Of<float>{any_grad}, 1)};
+  CHECK(distill::sum_over_layers(matching, handles) ==
+        matching(s, t, distill::MatrixView{expected.numbers.data(), 2, 3}));
+  CHECK(grad.numbers == expected.numbers);
 }
 
 TEST_CASE("what a host's tensor cannot be is its own to say") {
