@@ -3,6 +3,7 @@
 #   fields      the temperatures and scale_by_temperature_squared, the loss's other own ones, subtract_teacher_entropy,
 #               then weight, reduction, ignore_label, precision, logits; two fields stand in one order wherever both are
 #   arguments   student, teacher, what else is read, gradients, options
+#   enums       in namespace distill
 cmake_minimum_required(VERSION 3.14)
 set(wrong)
 set(losses 0)
@@ -89,6 +90,8 @@ foreach(header ${headers})
       continue()
     elseif(line MATCHES "^}")
       set(loss)
+    elseif(line MATCHES "^  enum ")
+      set(wrong "${wrong}\n  ${loss}: an enumeration of its own, expected one in namespace distill")
     elseif(is_in_fields AND line MATCHES "^  [A-Za-z0-9_:]+ ([a-z_]+)( = [^@]*)?@")
       list(APPEND fields ${CMAKE_MATCH_1})
     elseif(is_in_fields AND line MATCHES "^(  template| private:)")

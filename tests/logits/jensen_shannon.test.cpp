@@ -10,6 +10,7 @@
 namespace {
 
 using distill::JensenShannon;
+using distill::JensenShannonEnds;
 using distill::MatrixView;
 
 double value(const JensenShannon& loss, std::vector<double>* gradient = nullptr) {
@@ -31,7 +32,7 @@ TEST_CASE("JensenShannon: value and gradient are the formula's, with every optio
 }
 
 TEST_CASE("JensenShannon: the ends are the two KLs, or the formula's own 0") {
-  const auto ends = JensenShannon::Ends::continuous;
+  const auto ends = JensenShannonEnds::continuous;
   support::check_score_loss(
       support::teacher_loss("JensenShannon 0", JensenShannon{.temperature = 2, .beta = 0}, reference::forward_kl(2)));
   support::check_score_loss(
@@ -51,10 +52,15 @@ TEST_CASE("JensenShannon: near the ends it goes to 0, and divided by the small s
   for (const double share : {1e-3, 1e-6, 1e-9}) {
     CAPTURE(share);
     const auto close = [share](double x) { return doctest::Approx(x).epsilon(100 * share + 1e-8); };
-    CHECK(value({.beta = share, .ends = JensenShannon::Ends::continuous}) <= 10 * share);
+    CHECK(value({.beta = share, .ends = JensenShannonEnds::continuous}) <= 10 * share);
     CHECK(value({.beta = share}, &gradient) / share == close(forward));
     for (std::size_t j = 0; j < 5; ++j) CHECK(gradient[j] / share == close(forward_gradient[j]));
     CHECK(value({.beta = 1 - share}, &gradient) / share == close(reverse));
     for (std::size_t j = 0; j < 5; ++j) CHECK(gradient[j] / share == close(reverse_gradient[j]));
   }
+}
+
+TEST_CASE("JensenShannon: ends that are none") {
+  support::check_throws([] { value({.ends = static_cast<JensenShannonEnds>(2)}); },
+                        {"JensenShannon: ends is 2, expected a JensenShannonEnds"});
 }

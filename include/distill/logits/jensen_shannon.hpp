@@ -11,6 +11,12 @@
 namespace distill {
 inline namespace DISTILL_ABI {
 
+/// What JensenShannon gives at beta = 0 and beta = 1.
+enum class JensenShannonEnds {
+  kl,          ///< KL(p || q) at 0, KL(q || p) at 1
+  continuous,  ///< 0, as the formula
+};
+
 /// The generalised Jensen-Shannon divergence between student and teacher, bounded by ln 2:
 ///
 ///     loss = weight * S / divisor * sum_i w_i JSD(p_i, q_i)
@@ -20,7 +26,7 @@ inline namespace DISTILL_ABI {
 /// Shapes      as KlDivergence; the teacher may be log_probabilities(x), or several teachers with weights
 ///             (core/teachers.hpp)
 /// Ranges      temperature > 0 and finite, beta in [0, 1], weight finite; the loss is from 0 to S times the entropy of
-///             (beta, 1 - beta) times weight, at most S ln 2; at the ends with Ends::kl it is >= 0
+///             (beta, 1 - beta) times weight, at most S ln 2; at the ends with `ends` of kl it is >= 0
 /// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
 ///             student's memory. The teacher is a constant
 /// Gradient    weight * w_i / divisor * S / T * (1 - beta) q_ij (ln(q_ij / m_ij) - KL(q_i || m_i))
@@ -30,17 +36,15 @@ inline namespace DISTILL_ABI {
 /// Accuracy    that of Precision::high
 /// Cost        two reads of student and teacher, one write of grad; scratch: three rows of the computed type
 /// Conventions beta is the teacher's share, as in GKD, TRL and Liger; distillm's lam is 1 - beta. At beta = 0 and 1 the
-///             formula is 0. Ends::kl, the default, gives KL(p || q) and KL(q || p) there, as those three do: the
+///             formula is 0. `ends` of kl, the default, gives KL(p || q) and KL(q || p) there, as those three do: the
 ///             limits of JSD / beta and of JSD / (1 - beta), so a beta near 0 does not approximate beta = 0.
-///             Ends::continuous gives 0
+///             `ends` of continuous gives 0
 /// Paper       Agarwal et al.: On-Policy Distillation of Language Models (GKD), 2024 (arXiv:2306.13649)
 struct JensenShannon {
-  /// What beta = 0 and beta = 1 give.
-  enum class Ends { kl, continuous };
   double temperature = 1;
   bool scale_by_temperature_squared = true;
   double beta = 0.5;
-  Ends ends = Ends::kl;
+  JensenShannonEnds ends = JensenShannonEnds::kl;
   double weight = 1;
   Reduction reduction = Reduction::mean;
   LogitTransform logits = {};
@@ -54,10 +58,13 @@ struct JensenShannon {
   double operator()(const Student& student, const Teacher& teacher, Grad&& grad, const RowOptions& options = {}) const {
     constexpr const char* who = "JensenShannon";
     detail::require_unit_interval(who, "beta", beta);
-    if (beta == 0 && ends == Ends::kl) {
+    if (ends != JensenShannonEnds::kl && ends != JensenShannonEnds::continuous) {
+      detail::fail(who, "ends is ", static_cast<int>(ends), ", expected a JensenShannonEnds");
+    }
+    if (beta == 0 && ends == JensenShannonEnds::kl) {
       return detail::divergence(who, *this, kernels::ForwardKlTerm{}, student, teacher, grad, options);
     }
-    if (beta == 1 && ends == Ends::kl) {
+    if (beta == 1 && ends == JensenShannonEnds::kl) {
       return detail::divergence(who, *this, kernels::ReverseKlTerm{}, student, teacher, grad, options);
     }
     return detail::divergence(who, *this, kernels::JensenShannonTerm{beta}, student, teacher, grad, options);
