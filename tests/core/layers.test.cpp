@@ -91,6 +91,15 @@ TEST_CASE("layers: mistakes") {
         sum_over_layers(FeatureMatching{}, std::array{layer_pair(s, s, 1), layer_pair(s, s, -1)});
       },
       {"sum_over_layers", "the weight of pair 1 is -1"});
+  std::vector<float> grad(4, 42);
+  const auto infinite = std::numeric_limits<double>::infinity();
+  support::check_throws(
+      [&] {
+        sum_over_layers(FeatureMatching{}, std::array{layer_pair(s, s, MatrixView{grad.data(), 2, 2}, 1),
+                                                      layer_pair(s, s, MatrixView{grad.data(), 2, 2}, infinite)});
+      },
+      {"sum_over_layers", "the weight of pair 1 is inf, expected a finite number of at least 0"});
+  CHECK(grad == std::vector<float>(4, 42));
   const MatrixView<float> null{nullptr, 2, 2};
   support::check_throws([&] { sum_over_layers(FeatureMatching{}, std::array{layer_pair(s, s, null, 0)}); },
                         {"sum_over_layers", "grad is null"});

@@ -1,6 +1,7 @@
 // One loss over several layers of student and teacher.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <type_traits>
 #include <utility>
@@ -138,18 +139,19 @@ auto layer_pair(Student&& student, Teacher&& teacher, double weight) {
 ///       return loss(s, t, margins, grad, options);
 ///     }, layers);
 ///
-/// A student's layer may stand in several pairs: its gradient is then add_to(grad) in all but the first. A pair of weight
-/// 0 is not read, and its gradient is 0 (a host's tensor is set to 0 by the loss, called with weight 0). Each pair is a call of the loss, with the options: so what is wrong with a pair
-/// is reported before anything of it is written, but after those in front of it. There must be no `options.losses`, which has
-/// room for one layer.
+/// A student's layer may stand in several pairs: its gradient is then add_to(grad) in all but the first. A pair of
+/// weight 0 is not read, and its gradient is 0 (a host's tensor is set to 0 by the loss, called with weight 0). Weights
+/// are checked first. Then each pair is a call of the loss, with the options: so what is wrong with a pair is reported
+/// before anything of it is written, but earlier pairs may already have been written. There must be no `options.losses`,
+/// which has room for one layer.
 template <class Loss, class Pairs>
 double sum_over_layers(const Loss& loss, const Pairs& pairs, const RowOptions& options = {}) {
   constexpr const char* who = "sum_over_layers";
   if (options.losses) detail::fail(who, "losses is given, expected none: call the loss for a single layer's");
   std::size_t index = 0;
   for (const auto& pair : pairs) {
-    if (!(pair.weight >= 0)) {
-      detail::fail(who, "the weight of pair ", index, " is ", pair.weight, ", expected a number of at least 0");
+    if (!(pair.weight >= 0) || !std::isfinite(pair.weight)) {
+      detail::fail(who, "the weight of pair ", index, " is ", pair.weight, ", expected a finite number of at least 0");
     }
     ++index;
   }
