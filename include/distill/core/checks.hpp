@@ -177,7 +177,7 @@ void require_channel_row(const char* who, const char* name, const MatrixView<T>&
   }
 }
 
-/// What is said of an unsigned number that is negative in a type with a sign. Small types have such labels: nothing.
+/// A hint for an unsigned label that would be negative as signed; none for small types, whose large values are valid.
 template <class Integer>
 std::string sign_hint(Integer x) {
   using Signed = std::make_signed_t<Integer>;
@@ -199,6 +199,8 @@ bool is_ignored(L label, std::int64_t ignore_label) {
 template <class L>
 void require_labels(const char* who, const LabelsView<L>& labels, std::size_t rows, std::size_t cols,
                     std::int64_t ignore_label) {
+  static_assert(std::is_integral_v<L> && !std::is_same_v<L, bool>,
+                "distill: labels are class indices and must be of an integer type. Convert them first");
   if (labels.size != rows) fail(who, "labels has ", labels.size, " entries, student has ", rows, " rows");
   if (rows != 0 && labels.data == nullptr) fail(who, "labels is null, expected ", rows, " entries");
   for (std::size_t i = 0; i < rows; ++i) {

@@ -43,7 +43,7 @@ template <class Index, class T>
 void require_sparse_teacher(const char* who, const SparseTeacherView<Index, T>& teacher, std::size_t rows,
                             std::size_t cols, const PerRow<const float>& weights, bool are_log_probabilities) {
   const MatrixView<Index>& indices = teacher.indices;
-  static_assert(std::is_integral_v<Index>,
+  static_assert(std::is_integral_v<Index> && !std::is_same_v<std::remove_const_t<Index>, bool>,
                 "distill: the teacher's indices must be of an integer type. Convert them first");
   if (indices.rows != rows) fail(who, "indices has ", indices.rows, " rows, student has ", rows);
   if (indices.cols > cols) {
