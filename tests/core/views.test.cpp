@@ -122,16 +122,17 @@ TEST_CASE("an inner stride other than 1 throws") {
   std::vector<float> memory(200);
   using Stride = Eigen::Stride<Eigen::Dynamic, Eigen::Dynamic>;
   Eigen::Map<RowMajor<float>, 0, Stride> map(memory.data(), 3, 4, Stride(20, 2));
-  support::check_throws([&] { (void)as_matrix(map); }, {"inner stride is 2, expected 1"});
+  support::check_throws([&] { (void)as_matrix(map); }, {"as_matrix: inner stride is 2, expected 1"});
   Eigen::Map<RowMajor<float>, 0, Stride> unit(memory.data(), 3, 4, Stride(20, 1));
   check_view(as_matrix(unit), memory.data(), 3, 4, 20);
   Eigen::MatrixXf m(7, 5);
   support::check_throws([&] { (void)as_matrix(m.row(2)); }, {"inner stride is 7, expected 1"});
   Eigen::Map<Eigen::MatrixXf, 0, Stride> columns(memory.data(), 3, 4, Stride(20, 3));
-  support::check_throws([&] { (void)samples_in_columns(columns); }, {"inner stride is 3, expected 1"});
+  support::check_throws([&] { (void)samples_in_columns(columns); },
+                        {"samples_in_columns: inner stride is 3, expected 1"});
   Eigen::Map<Eigen::VectorXi, 0, Eigen::InnerStride<>> labels(reinterpret_cast<int*>(memory.data()), 4,
                                                               Eigen::InnerStride<>(2));
-  support::check_throws([&] { (void)as_labels(labels); }, {"inner stride is 2, expected 1"});
+  support::check_throws([&] { (void)as_labels(labels); }, {"as_labels: inner stride is 2, expected 1"});
 }
 
 TEST_CASE_TEMPLATE("labels of any integer type", L, std::int8_t, std::uint8_t, std::int16_t, std::uint16_t,
@@ -212,8 +213,9 @@ TEST_CASE("numbers for each row: a vector as it is, or a pointer and a length") 
   CHECK(!distill::RowOptions{}.losses);
 
   Eigen::MatrixXf matrix(2, 2);
-  support::check_throws([&] { check(matrix, nullptr, 4); }, {"as_row: a 2 x 2 matrix, expected a vector"});
-  support::check_throws([&] { check(matrix.row(0), nullptr, 2); }, {"inner stride is 2"});
+  support::check_throws([&] { check(matrix, nullptr, 4); },
+                        {"row weights or losses: a 2 x 2 matrix, expected a vector"});
+  support::check_throws([&] { check(matrix.row(0), nullptr, 2); }, {"row weights or losses: inner stride is 2"});
   support::check_throws([&] { check({vector.data(), -1}, nullptr, 0); }, {"a size is -1"});
 }
 

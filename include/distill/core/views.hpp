@@ -158,10 +158,9 @@ template <class X>
 struct is_tensor<X, std::void_t<decltype(sizeof(TensorViews<X>))>> : std::true_type {};
 
 template <class M>
-void require_unit_inner_stride(const M& m) {
+void require_unit_inner_stride(const char* who, const M& m) {
   if (m.innerStride() != 1) {
-    fail("as_matrix", "inner stride is ", m.innerStride(),
-         ", expected 1: the elements of a row must be adjacent in memory");
+    fail(who, "inner stride is ", m.innerStride(), ", expected 1: elements must be adjacent in memory");
   }
 }
 
@@ -177,7 +176,7 @@ auto vector_view(const char* who, V&& v) {
   } else {
     if constexpr (is_eigen_like<V>::value) {
       if (v.rows() != 1 && v.cols() != 1) fail(who, "a ", v.rows(), " x ", v.cols(), " matrix, expected a vector");
-      require_unit_inner_stride(v);
+      require_unit_inner_stride(who, v);
     }
     return MatrixView<std::remove_reference_t<decltype(*v.data())>>{v.data(), 1, v.size()};
   }
@@ -198,7 +197,7 @@ auto as_matrix(M&& matrix) {
     static_assert(bool(Matrix::IsRowMajor),
                   "distill: this matrix is column-major. If each COLUMN is a sample, write samples_in_columns(m); if "
                   "each row is, hold it as Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>");
-    detail::require_unit_inner_stride(matrix);
+    detail::require_unit_inner_stride("as_matrix", matrix);
     return MatrixView<std::remove_reference_t<decltype(*matrix.data())>>{matrix.data(), matrix.rows(), matrix.cols(),
                                                                          matrix.outerStride()};
   } else {
@@ -237,7 +236,7 @@ auto samples_in_columns(M&& matrix) {
   if constexpr (detail::is_eigen_like<M>::value) {
     static_assert(!bool(Matrix::IsRowMajor),
                   "distill: samples_in_columns() takes a column-major matrix; pass a row-major one as it is");
-    detail::require_unit_inner_stride(matrix);
+    detail::require_unit_inner_stride("samples_in_columns", matrix);
     return MatrixView<std::remove_reference_t<decltype(*matrix.data())>>{matrix.data(), matrix.cols(), matrix.rows(),
                                                                          matrix.outerStride()};
   } else if constexpr (detail::is_armadillo_like<M>::value) {
@@ -294,7 +293,7 @@ auto as_view(V&& v) {
 
 /// A vector as a matrix of one row: anything contiguous with data() and size(), Armadillo's Row or Col, or a MatrixView.
 template <class V>
-auto as_row(V&& v) {
+auto as_row(V&& v, const char* who = "as_row") {
   using Vector = std::remove_cv_t<std::remove_reference_t<V>>;
   if constexpr (is_matrix_view<Vector>::value) {
     return v;
@@ -305,7 +304,7 @@ auto as_row(V&& v) {
         is_vector_like<V>,
         "distill: not a vector that can be viewed. Pass MatrixView{pointer, 1, size}, or something contiguous "
         "with data() and size()");
-    return vector_view("as_row", v);
+    return vector_view(who, v);
   }
 }
 
@@ -362,16 +361,17 @@ class PerRow {
  public:
   PerRow() = default;
   PerRow(T* data, Extent size) : data_(data), size_(size), is_given_(true) {}
+  /// For the error of a pointer to another type.
+  template <class U, class = std::enable_if_t<!std::is_convertible_v<U*, T*>>>
+  PerRow(U*, Extent) {
+    (void)fits<U*>();
+  }
 
   template <class V, class = std::enable_if_t<!std::is_same_v<std::decay_t<V>, PerRow>>>
   PerRow(V&& vector) : is_given_(true) {
     if constexpr (detail::is_vector_like<V> || detail::is_tensor<std::decay_t<V>>::value) {
-      const auto row = detail::as_row(vector);
-      constexpr bool fits = std::is_convertible_v<decltype(row.data), T*>;
-      static_assert(fits,
-                    "distill: row weights are float, and the losses of rows go to double that can be written to. "
-                    "Convert weights of another type first: std::vector<float>(w.begin(), w.end())");
-      if constexpr (fits) {
+      const auto row = detail::as_row(vector, "row weights or losses");
+      if constexpr (fits<decltype(row.data)>()) {
         data_ = row.data;
         size_ = row.cols;
       }
@@ -389,6 +389,15 @@ class PerRow {
   T& operator[](std::size_t i) const noexcept { return data_[i]; }
 
  private:
+  template <class Pointer>
+  static constexpr bool fits() {
+    constexpr bool is_fit = std::is_convertible_v<Pointer, T*>;
+    static_assert(is_fit,
+                  "distill: row weights are float, and the losses of rows go to double that can be written to. "
+                  "Convert weights of another type first: std::vector<float>(w.begin(), w.end())");
+    return is_fit;
+  }
+
   T* data_ = nullptr;
   std::size_t size_ = 0;
   bool is_given_ = false;
