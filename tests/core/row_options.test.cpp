@@ -80,6 +80,19 @@ TEST_CASE("a batch in parts: ignored labels do not count") {
   }
   CHECK(sum == doctest::Approx(value).epsilon(1e-14));
   CHECK(parts.same_bits(whole));
+
+  const auto s = scores.student.view(), t = scores.teacher.view();
+  const std::vector<double> log_p(4, -2);
+  const auto check_own = [&](const char* name, const auto& call) {  // of three rows
+    call(RowOptions{.total_weight = 3});
+    support::check_throws([&] { call(RowOptions{.total_weight = 2}); },
+                          {name, "total_weight is 2, expected 0 or at least this call's own sum of weights, 3"});
+  };
+  check_own("KnowledgeDistillation", [&](const RowOptions& options) { loss(s, t, labels, options); });
+  check_own("CrossEntropy", [&](const RowOptions& options) { distill::CrossEntropy{}(s, labels, options); });
+  check_own("SampledTokenReverseKl", [&](const RowOptions& options) {
+    distill::SampledTokenReverseKl{}(s, distill::sampled_tokens(labels, MatrixView{log_p.data(), 1, 4}), options);
+  });
 }
 
 TEST_CASE("a batch in parts: gradients of parameters add up") {

@@ -47,4 +47,6 @@ TEST_CASE("a mistake is told by loss, argument, what it is and what was expected
   const std::vector<float> one_weight(1);
   check_message("KnowledgeDistillation: weights has 1 entries, student has 10 rows",
                 [&] { distill::KnowledgeDistillation{}(student, student, all_labels, grad, {.weights = one_weight}); });
+  check_message("KnowledgeDistillation: total_weight is 3, expected 0 or at least this call's own sum of weights, 10",
+                [&] { distill::KnowledgeDistillation{}(student, student, all_labels, grad, {.total_weight = 3}); });
 }

@@ -374,6 +374,11 @@ void check_row_options(const std::string& loss, const std::function<Answer(const
     throws(part_of_larger(9), "total_weight is 9, expected 0: rows depend on one another");
     return;
   }
+  throws(part_of_larger(4.99), "total_weight is 4.99, expected 0 or at least this call's own sum of weights, 5");
+  call(problem, part_of_larger(5 * (1 - 1e-7)));  // rounded
+  Call weighted_part = part_of_larger(3.7);
+  weighted_part.row_weights = weights;
+  throws(weighted_part, "total_weight is 3.7, expected 0 or at least this call's own sum of weights, 3.75");
   for (const Reduction reduction : {Reduction::mean, Reduction::per_element}) {
     for (const bool weighted : {false, true}) {
       CAPTURE(static_cast<int>(reduction));

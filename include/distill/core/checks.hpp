@@ -288,14 +288,42 @@ void require_weights(const char* who, const PerRow<const float>& weights, const 
   }
 }
 
+/// Of no label.
+inline constexpr auto no_row_is_ignored = [](std::size_t) { return false; };
+
+/// A part of a batch weighs no more than all of it, but for rounding. `is_ignored(i)`: whether a label says so of row i.
+template <class IsIgnored>
+void require_total_weight(const char* who, const RowOptions& options, std::size_t rows, const IsIgnored& is_ignored) {
+  if (options.total_weight == 0) return;
+  double own = 0;
+  for (std::size_t i = 0; i < rows; ++i) {
+    if (!is_ignored(i)) own += options.weights ? static_cast<double>(options.weights[i]) : 1;
+  }
+  if (own > options.total_weight * (1 + 1e-6)) {
+    fail(who, "total_weight is ", options.total_weight, ", expected 0 or at least this call's own sum of weights, ",
+         own);
+  }
+}
+
+/// All of them but for total_weight's size.
 template <class Student>
-void require_row_options(const char* who, const RowOptions& options, Reduction reduction, const Student& student) {
+void require_own_row_options(const char* who, const RowOptions& options, Reduction reduction, const Student& student) {
   require_weights(who, options.weights, student);
   require_per_row(who, "losses", options.losses, student);
   require_nonnegative_finite(who, "total_weight", options.total_weight);
   if (options.total_weight != 0 && reduction == Reduction::sum) {
     fail(who, "total_weight is ", options.total_weight, ", expected 0 with Reduction::sum, which divides by 1");
   }
+}
+template <class Student, class IsIgnored>
+void require_row_options(const char* who, const RowOptions& options, Reduction reduction, const Student& student,
+                         const IsIgnored& is_ignored) {
+  require_own_row_options(who, options, reduction, student);
+  require_total_weight(who, options, samples_of(student), is_ignored);
+}
+template <class Student>
+void require_row_options(const char* who, const RowOptions& options, Reduction reduction, const Student& student) {
+  require_row_options(who, options, reduction, student, no_row_is_ignored);
 }
 
 /// For losses whose rows depend on one another.

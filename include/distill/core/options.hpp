@@ -40,8 +40,8 @@ struct RowOptions {
   PerRow<const float> weights = {};
   /// Where this call is a part of a larger batch (a micro-batch, a rank's rows, a block): the sum of the row weights of
   /// all of it, of rows that are not ignored. Reduction::mean divides by it, per_element by it times the columns, so the
-  /// parts' losses and gradients add up to the batch's. 0: the sum of this call's own. Not with Reduction::sum, which
-  /// divides by 1, nor in losses whose rows depend on one another.
+  /// parts' losses and gradients add up to the batch's. 0: the sum of this call's own; less than that throws. Not with
+  /// Reduction::sum, which divides by 1, nor in losses whose rows depend on one another.
   double total_weight = 0;
   /// Out, or none: the loss of each row, before row weights, `weight` and the reduction's divisor. A loss whose `weight` is
   /// 0 reads rows for these alone; its value and its gradient are 0 whatever the rows hold.

@@ -180,6 +180,12 @@ double reduce_teacher_rows(const Loss& loss, const detail::TeacherCall<S, T, G>&
 
 namespace detail {
 
+template <class Loss, class = void>
+struct takes_labels : std::false_type {};
+template <class Loss>
+struct takes_labels<Loss, std::void_t<decltype(Loss::ignore_label)>> : std::true_type {};
+
+/// What a loss with a teacher checks; if it takes labels, checked_labels_of() checks the rest.
 template <class Loss, class Student, class Teacher, class Grad>
 auto checked_call(const char* who, const Loss& loss, const Student& student_scores, const Teacher& teacher_scores,
                   Grad&& gradient, const RowOptions& options) {
@@ -193,11 +199,24 @@ auto checked_call(const char* who, const Loss& loss, const Student& student_scor
   for (std::size_t k = 0; k < teachers.size() && grad.view.data; ++k) {
     require_no_overlap(who, "grad", grad.view, "teacher", teachers[k].scores.matrix, false);
   }
-  require_row_options(who, options, loss.reduction, student);
+  if constexpr (takes_labels<Loss>::value) {
+    require_own_row_options(who, options, loss.reduction, student);
+  } else {
+    require_row_options(who, options, loss.reduction, student);
+  }
   using S = std::remove_const_t<std::remove_pointer_t<decltype(student.data)>>;
   using T = std::remove_const_t<std::remove_pointer_t<decltype(teachers[0].scores.matrix.data)>>;
   using G = std::remove_pointer_t<decltype(grad.view.data)>;
   return TeacherCall<S, T, G>{student, teachers, grad};
+}
+
+template <class Loss, class Labels, class Call>
+auto checked_labels_of(const char* who, const Loss& loss, const Labels& class_labels, const Call& call,
+                       const RowOptions& options) {
+  const auto labels =
+      checked_labels(who, as_labels(class_labels), call.student.rows, call.student.cols, loss.ignore_label);
+  require_total_weight(who, options, call.student.rows, [&](std::size_t i) { return labels.is_ignored(i); });
+  return labels;
 }
 
 /// For losses that change when a constant is added to a row.

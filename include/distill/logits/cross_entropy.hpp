@@ -57,7 +57,7 @@ struct CrossEntropy {
     detail::require_view(who, "student", student);
     const auto labels = detail::checked_labels(who, as_labels(class_labels), student.rows, student.cols, ignore_label);
     const auto grad = detail::checked_gradient(who, student, gradient);
-    detail::require_row_options(who, options, reduction, student);
+    detail::require_row_options(who, options, reduction, student, [&](std::size_t i) { return labels.is_ignored(i); });
 
     return compute(student, labels, grad, options);
   }

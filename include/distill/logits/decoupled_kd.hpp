@@ -64,9 +64,7 @@ struct DecoupledKd {
     detail::require_nonnegative_finite(who, "alpha", alpha);
     detail::require_nonnegative_finite(who, "beta", beta);
     const auto call = detail::checked_call(who, *this, student, teacher, grad, options);
-    return compute(call,
-                   detail::checked_labels(who, as_labels(labels), call.student.rows, call.student.cols, ignore_label),
-                   options);
+    return compute(call, detail::checked_labels_of(who, *this, labels, call, options), options);
   }
 
  private:

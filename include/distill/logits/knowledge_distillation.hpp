@@ -65,9 +65,7 @@ struct KnowledgeDistillation {
     detail::require_positive_finite(who, "temperature", temperature);
     detail::require_unit_interval(who, "alpha", alpha);
     const auto call = detail::checked_call(who, *this, student, teacher, grad, options);
-    return compute(call,
-                   detail::checked_labels(who, as_labels(labels), call.student.rows, call.student.cols, ignore_label),
-                   options);
+    return compute(call, detail::checked_labels_of(who, *this, labels, call, options), options);
   }
 
  private:

@@ -97,7 +97,7 @@ struct SampledTokenReverseKl {
       require_vector(who, "sampling_log_probabilities", tokens.sampling_log_probabilities, student.rows);
     }
     const auto grad = detail::checked_gradient(who, student, gradient);
-    detail::require_row_options(who, options, reduction, student);
+    detail::require_row_options(who, options, reduction, student, [&](std::size_t i) { return labels.is_ignored(i); });
     for (std::size_t i = 0; i < student.rows; ++i) {
       if (labels.is_ignored(i) || (options.weights && options.weights[i] == 0)) continue;
       const double log_p = detail::load_scalar<double>(tokens.teacher_log_probabilities.data + i);

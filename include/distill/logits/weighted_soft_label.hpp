@@ -63,9 +63,7 @@ struct WeightedSoftLabel {
     detail::require_positive_finite(who, "temperature", temperature);
     detail::require_nonnegative_finite(who, "teacher_epsilon", teacher_epsilon);
     const auto call = detail::checked_call(who, *this, student, teacher, grad, options);
-    return compute(call,
-                   detail::checked_labels(who, as_labels(labels), call.student.rows, call.student.cols, ignore_label),
-                   options);
+    return compute(call, detail::checked_labels_of(who, *this, labels, call, options), options);
   }
 
  private:
