@@ -61,7 +61,7 @@ enum class AttentionHeads {
 ///             mask with entries other than 0 and 1, strides that make elements coincide, memory that overlaps, a
 ///             sample weight that is negative or not finite; before anything is written
 /// Cost        one read of student and teacher, one write of grad (cross_entropy: three reads of the teacher); scratch:
-///             two rows of keys, five where rows are gathered: padding between tokens, or the mean of heads
+///             five rows of keys (squared: three), and the runs of tokens that count
 /// Conventions for models that add -10000 to the scores of padding instead of using a mask: with squared, scores at or
 ///             below score_floor become 0 on each side separately, with gradient 0, and count in the divisor; with kl
 ///             and cross_entropy, such scores of the teacher have no term, but stay in the softmax (TinyBERT: -100,
