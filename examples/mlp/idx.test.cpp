@@ -144,7 +144,7 @@ TEST_SUITE("parts") {
     }
   }
 
-  TEST_CASE("a refusal tells what was found and what was expected") {
+  TEST_CASE("an error says what was found and what was expected") {
     CHECK(error_of(idx({2, 4, 4}, two_images), 1) == "has dimensions: 3, expected 1");
     CHECK(error_of(idx({2, 4, 4}, "abc"), 3) == "is truncated: it holds 3 values, expected 32");
     CHECK(error_of(idx({4294967295, 28, 28}, "abc"), 3) ==

@@ -280,7 +280,7 @@ TEST_SUITE("program") {
     CHECK(slurp(folder / "c/few_labels.csv") == slurp(folder / "a/b/few_labels.csv"));
   }
 
-  TEST_CASE("every loss teaches, and --help tells of it") {
+  TEST_CASE("every loss teaches, and --help lists it") {
     const Folder folder;
     const Run result = run(folder, "--experiment few_labels --loss all --labels 1000 --seeds 1 --epochs 4 --out '" +
                                        (folder / "out") + "'");

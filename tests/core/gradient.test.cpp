@@ -85,7 +85,7 @@ TEST_CASE("no gradient is a target of null") {
   CHECK(!target.accumulate);
 }
 
-TEST_CASE("what cannot be written to is told by its type") {
+TEST_CASE("what cannot be written to has another type") {
   const float data[6] = {};
   const auto target = distill::detail::gradient_target<MatrixView<float>>(MatrixView{data, 2, 3});
   CHECK(std::is_same_v<std::decay_t<decltype(target)>, GradientTarget<MatrixView<const float>>>);

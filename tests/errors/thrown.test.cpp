@@ -28,7 +28,7 @@ distill::MatrixView<float> matrix(int rows, int cols) {
 
 }  // namespace
 
-TEST_CASE("a mistake is told by loss, argument, what it is and what was expected") {
+TEST_CASE("a mistake's message names loss, argument, what it is and what was expected") {
   const auto student = matrix(10, 10), grad = matrix(10, 10);
   const distill::KlDivergence kl;
   check_message("KlDivergence: teacher has 11 columns, student has 10", [&] { kl(student, matrix(10, 11), grad); });

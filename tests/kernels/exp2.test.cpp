@@ -123,7 +123,7 @@ TEST_CASE("has_fma is told truly") {
   }
 }
 
-TEST_CASE_TEMPLATE("exp2 of finite numbers is the same, and tells of those beyond its range", Arch,
+TEST_CASE_TEMPLATE("exp2 of finite numbers is the same, and reports those beyond its range", Arch,
                    DISTILL_TEST_ARCHITECTURES) {
   const auto check = [](auto type) {
     using T = decltype(type);

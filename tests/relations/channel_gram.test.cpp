@@ -73,7 +73,7 @@ TEST_CASE("ChannelGram: channels that differ") {
       {"ChannelGram", "teacher has 3 channels, student has 4"});
 }
 
-TEST_CASE("ChannelGram: a channel of zeros has no gradient, and the others theirs") {
+TEST_CASE("ChannelGram: a channel of zeros has no gradient, the others do") {
   std::vector<double> student{1, 2, 0, 0, -1, 1}, teacher{0, 1, 2, 2, 1, 0}, grad(6, 42);
   const FeatureMapView t{teacher.data(), 1, 3, 1, 2};
   ChannelGram{}(FeatureMapView{student.data(), 1, 3, 1, 2}, t, FeatureMapView{grad.data(), 1, 3, 1, 2});

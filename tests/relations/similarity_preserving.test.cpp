@@ -134,7 +134,7 @@ TEST_CASE("SimilarityPreserving: a workspace that overlaps another argument") {
   throws(a, b, c, {.losses = {last - 3, 3}}, "losses");
 }
 
-TEST_CASE("SimilarityPreserving: a sample of zeros has no gradient, and the others theirs") {
+TEST_CASE("SimilarityPreserving: a sample of zeros has no gradient, the others do") {
   std::vector<double> student{1, 2, 0, 0, -1, 1}, teacher{0, 1, 2, 2, 1, 0}, grad(6, 42);
   const MatrixView t{teacher.data(), 3, 2};
   SimilarityPreserving{}(MatrixView{student.data(), 3, 2}, t, MatrixView{grad.data(), 3, 2});

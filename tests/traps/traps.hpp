@@ -37,7 +37,7 @@ double largest() {
   }
 }
 
-/// The types of which every loss is tried. The others differ in loads and stores: one loss of each kind of row does.
+/// The types that every loss is tried with. The others differ in loads and stores: one loss of each kind of row does.
 template <class S>
 inline constexpr bool tries_all = std::is_same_v<S, float>;
 

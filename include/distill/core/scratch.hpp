@@ -80,7 +80,7 @@ class ScratchStack {
   struct alignas(64) Block {
     Block* below;
     std::size_t size;
-    std::size_t used_below;  // bytes of the blocks below when this one was come to
+    std::size_t used_below;  // bytes of the blocks below when this one was entered
 
     char* begin() { return reinterpret_cast<char*>(this + 1); }
     char* end() { return begin() + size; }
@@ -144,7 +144,7 @@ class ScratchStack {
   Position callers_;      // the caller's memory
 };
 
-/// The calling thread's.
+/// The calling thread's stack.
 inline ScratchStack& scratch() {
   thread_local ScratchStack stack;
   return stack;

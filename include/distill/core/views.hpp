@@ -89,8 +89,8 @@ LabelsView(T*, Size) -> LabelsView<std::remove_const_t<T>>;
 ///       static MatrixView<float> row(const Tensor& t);              // 1 x size: margins, log_scale, row weights
 ///     };
 ///
-/// What no call asks for may be left out. What cannot be viewed is theirs to report, by an exception. If constness is a
-/// matter of the tensor's, overload for `Tensor&` and `const Tensor&`.
+/// What no call asks for may be left out. What cannot be viewed is for the specialisation to report, by an exception. If
+/// constness is part of the tensor's type, overload for `Tensor&` and `const Tensor&`.
 template <class Tensor>
 struct TensorViews;
 
@@ -382,7 +382,7 @@ class PerRow {
     }
   }
 
-  /// Whether there are any, be they 0 in number.
+  /// Whether a vector was given, even an empty one.
   explicit operator bool() const noexcept { return is_given_; }
   T* data() const noexcept { return data_; }
   std::size_t size() const noexcept { return size_; }

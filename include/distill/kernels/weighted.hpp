@@ -16,8 +16,8 @@ inline double times(double factor, double loss) {
   return factor == 0 && !std::isnan(loss) ? 0 : factor * loss;
 }
 
-/// Of a call, which is 0 whatever its rows hold if its factor is. NaN raises FE_INVALID, however it came about: it is
-/// what people trap that for.
+/// Of a call, which is 0 whatever its rows hold if its factor is. NaN raises FE_INVALID, however it came about: that
+/// is why people trap it.
 inline double weighted_loss(double factor, double loss) {
   if (factor == 0) return 0;
   if (std::isnan(loss)) std::feraiseexcept(FE_INVALID);
