@@ -5,6 +5,9 @@ import pathlib
 import re
 import sys
 
+FIELDS = set("""Formula Shapes Ranges Returns Gradient Divisor Infinities Exceptions Throws Accuracy Cost Masks Rows Conventions Paper
+    Papers Else Loss Student Teacher Labels Numbers""".split())
+
 
 def escape(text):
     parts = re.split(r"`([^`]*)`", text)
@@ -17,7 +20,10 @@ def restructured(lines):
     in_field = in_formula = False
     for line in lines:
         field = re.match(r"([A-Z][a-z]+) +(\S.*)", line)
-        if field and field.start(2) == 12:
+        is_aligned = field and field.start(2) == 12
+        if is_aligned and field[1] not in FIELDS and len(field[1]) < 11:  # of 11 letters, it may begin a sentence
+            sys.exit(f"{sys.argv[1]}: {field[1]} is not in FIELDS of header_filter.py")
+        if is_aligned and field[1] in FIELDS:
             in_field, in_formula = True, False
             yield ""
             yield f":{field[1]}: {escape(field[2])}"
