@@ -58,8 +58,8 @@ enum class AttentionHeads {
 ///             is not finite, or a row of nothing but -infinity, has loss and gradient NaN. Differences whose squares
 ///             overflow or underflow are computed in a wider type
 /// Throws      std::invalid_argument on a parameter out of range, shapes that differ, 0 heads, queries or keys, null, a
-///             mask with entries other than 0 and 1, strides that make elements coincide, memory that overlaps, a
-///             sample weight that is negative or not finite; before anything is written
+///             mask with entries other than 0 and 1, strides that make elements coincide, memory that overlaps, sample
+///             weights of another length, negative or not finite; before anything is written
 /// Cost        one read of student and teacher, one write of grad (cross_entropy: three reads of the teacher); scratch:
 ///             five rows of keys (squared: three), and the runs of tokens that count
 /// Conventions for models that add -10000 to the scores of padding instead of using a mask: with squared, scores at or

@@ -44,8 +44,8 @@ enum class AttentionDistance {
 ///             NaN or an infinity has loss and gradient NaN. If powers overflow, the sample is first divided by its
 ///             largest number, which does not change A
 /// Throws      std::invalid_argument on a parameter out of range, batches that differ, 0 channels or positions, null,
-///             strides that make elements coincide, memory that overlaps, a sample weight that is negative or not
-///             finite; before anything is written
+///             strides that make elements coincide, memory that overlaps, sample weights of another length, negative or
+///             not finite; before anything is written
 /// Cost        two reads of student, one of teacher, one write of grad; scratch: two maps, and the pooled maps of all
 ///             channels where sizes differ. A power that is not a whole number costs one pow() per element
 /// Conventions |x|^power, as in the paper; x^power in published code is the same for even powers. A sum or a mean over

@@ -44,7 +44,7 @@ inline namespace DISTILL_ABI {
 ///             gradient NaN. A head whose products overflow is computed in long double, one number at a time
 /// Throws      std::invalid_argument on a parameter out of range, batches or tokens that differ, a width that the heads
 ///             do not divide, null, a mask with entries other than 0 and 1, strides that make elements coincide, memory
-///             that overlaps, a sample weight that is negative or not finite; before anything is written
+///             that overlaps, sample weights of another length, negative or not finite; before anything is written
 /// Cost        three products of tokens^2 * d per head (two with the student's d, one with the teacher's), by Eigen in
 ///             the thread that computes the sample (which may allocate for its blocking), and two exponentials for each
 ///             pair of tokens; scratch: two matrices of tokens x tokens, and one head's vectors

@@ -61,7 +61,8 @@ struct SquaredHinge {
 /// Exceptions  a teacher of 0 is inactive. A row with NaN or an infinity has loss and gradient NaN. Hinges whose
 ///             squares overflow or underflow are computed in a wider type
 /// Throws      std::invalid_argument on a parameter out of range, shapes that differ, 0 columns, null, a stride below
-///             cols, memory that overlaps, a row weight that is negative or not finite; before anything is written
+///             cols, memory that overlaps, row weights of another length, negative or not finite; before anything is
+///             written
 /// Cost        one read of student and teacher, one write of grad; no scratch
 /// Conventions published code averages over the batch, with a factor of 3 / 1000, and 1/2, 1/4, ... for layers before
 ///             the last: set `weight`. The margin is 1 in the paper and 2 in published training

@@ -37,8 +37,8 @@ inline namespace DISTILL_ABI {
 ///             -infinity masks a position as in KlDivergence. A sample with NaN or +infinity, or with a channel of
 ///             nothing but -infinity, has loss and gradient NaN
 /// Throws      std::invalid_argument on a parameter out of range, shapes that differ, 0 channels or positions, null,
-///             strides that make elements coincide, memory that overlaps, a sample weight that is negative or not
-///             finite; before anything is written
+///             strides that make elements coincide, memory that overlaps, sample weights of another length, negative or
+///             not finite; before anything is written
 /// Cost        one read of student and teacher, one write of grad (Precision::high, and T above 32: two reads);
 ///             scratch: two channels, and 32 more where positions are not adjacent in memory (N x H x W x C)
 /// Conventions the published loss has T^2 and divides by samples and channels, like the defaults

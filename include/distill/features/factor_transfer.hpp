@@ -55,8 +55,8 @@ enum class FactorDistance {
 ///             with NaN or an infinity has loss and gradient NaN. Norms that overflow or underflow are computed in a
 ///             wider type
 /// Throws      std::invalid_argument on a parameter out of range, batches or channels that differ, 0 channels or
-///             positions, null, strides that make elements coincide, memory that overlaps, a sample weight that is
-///             negative or not finite; before anything is written
+///             positions, null, strides that make elements coincide, memory that overlaps, sample weights of another
+///             length, negative or not finite; before anything is written
 /// Cost        one read of student and teacher from memory, and two from cache; one write of grad. Scratch: none for
 ///             features in the same layout, else a copy of a sample of both sides; energy: as AttentionTransfer
 /// Conventions the paper's distance is absolute or euclidean. Published code takes the mean over elements of absolute

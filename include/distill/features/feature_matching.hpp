@@ -42,7 +42,8 @@ enum class FeatureDistance {
 ///             with NaN or an infinity has loss and gradient NaN. Differences whose squares overflow or underflow are
 ///             computed in a wider type
 /// Throws      std::invalid_argument on a parameter out of range, shapes that differ, 0 columns, null, a stride below
-///             cols, memory that overlaps, a row weight that is negative or not finite; before anything is written
+///             cols, memory that overlaps, row weights of another length, negative or not finite; before anything is
+///             written
 /// Cost        one read of student and teacher, one write of grad (normalised: the row is read again from cache); no
 ///             scratch
 /// Conventions published code averages over all elements (hint losses, hidden states: squared or smooth_l1 with the

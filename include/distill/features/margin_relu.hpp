@@ -81,9 +81,9 @@ struct MarginTerms {
 ///             Reduction::per_element the mean over all
 /// Exceptions  a sample with NaN or an infinity has loss and gradient NaN. Differences whose squares overflow or
 ///             underflow are computed in a wider type
-/// Throws      std::invalid_argument on a parameter or margin out of range, shapes that differ, 0 channels or positions,
-///             null, strides that make elements coincide, memory that overlaps, a sample weight that is negative or not
-///             finite; before anything is written
+/// Throws      std::invalid_argument on a parameter or margin out of range, shapes that differ, 0 channels or
+///             positions, null, strides that make elements coincide, memory that overlaps, sample weights of another
+///             length, negative or not finite; before anything is written
 /// Cost        one read of student and teacher, one write of grad; no scratch
 /// Conventions published code sums over a sample and averages over the batch, like the default; one version has no
 ///             margins and a weight of 1 / 1000

@@ -49,8 +49,8 @@ enum class SelectivityKernel {
 /// Exceptions  a channel of zeros stays 0 when normalised, and its gradient is 0. A sample with NaN or an infinity has
 ///             loss and gradient NaN. Channels whose squares overflow or underflow are normalised in a wider type
 /// Throws      std::invalid_argument on a parameter out of range, batches that differ, 0 channels or positions, null,
-///             strides that make elements coincide, memory that overlaps, a sample weight that is negative or not
-///             finite; before anything is written
+///             strides that make elements coincide, memory that overlaps, sample weights of another length, negative or
+///             not finite; before anything is written
 /// Cost        linear: a few sweeps over a sample, as D is the squared difference of mean channels. Otherwise the
 ///             products of all pairs of a sample's channels, by Eigen (which may allocate for its blocking), and as
 ///             many for the gradient. Scratch: a sample of both sides and its gradient, and products of 128 channels

@@ -40,8 +40,8 @@ inline namespace DISTILL_ABI {
 ///             infinity makes its channel NaN in all samples, which share mean and deviation, and so all losses.
 ///             Squares that overflow or underflow are computed in a wider type
 /// Throws      std::invalid_argument on a parameter out of range, shapes that differ, 0 channels or positions, null,
-///             strides that make elements coincide, memory that overlaps, a sample weight that is negative or not
-///             finite; before anything is written
+///             strides that make elements coincide, memory that overlaps, sample weights of another length, negative or
+///             not finite; before anything is written
 /// Cost        one read of student and teacher, and three more from cache if it holds a channel of the batch; one write
 ///             of grad. Scratch: one double per sample and channel; where positions are not adjacent in memory (N x H x
 ///             W x C) 32 channels of the batch. Threads take different channels

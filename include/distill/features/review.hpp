@@ -37,8 +37,8 @@ inline namespace DISTILL_ABI {
 /// Exceptions  a sample with NaN or an infinity has loss and gradient NaN. Differences whose squares overflow or
 ///             underflow are computed in a wider type
 /// Throws      std::invalid_argument on a parameter out of range, shapes that differ, 0 channels or positions, null,
-///             strides that make elements coincide, memory that overlaps, a sample weight that is negative or not
-///             finite; before anything is written
+///             strides that make elements coincide, memory that overlaps, sample weights of another length, negative or
+///             not finite; before anything is written
 /// Cost        one read of student and teacher, one write of grad; scratch: a channel, and 32 more where positions are
 ///             not adjacent in memory (N x H x W x C)
 /// Conventions the published loss sums this over pairs of layers: one call each, with add_to(grad). A level that is not

@@ -65,8 +65,8 @@ struct SoftplusVariance {
 ///             weight 0 is not read. Differences whose squares overflow or underflow are computed in a wider type; if
 ///             the sum overflows double too, the loss is +infinity, and the student's gradient is finite
 /// Throws      std::invalid_argument on a parameter out of range, shapes that differ, 0 channels or positions, null,
-///             strides that make elements coincide, memory that overlaps, a sample weight that is negative or not
-///             finite; before anything is written
+///             strides that make elements coincide, memory that overlaps, sample weights of another length, negative or
+///             not finite; before anything is written
 /// Cost        one read of student and teacher, one write of grad_student; scratch: batch x channels numbers of eight
 ///             bytes with a gradient, else one row of channels
 /// Conventions the published code has epsilon = 1e-5 and the mean over everything, like the defaults, and starts from

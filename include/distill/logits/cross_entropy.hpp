@@ -30,8 +30,8 @@ inline namespace DISTILL_ABI {
 /// Infinities  -infinity where t > 0: loss +infinity, gradient finite. A row with NaN or +infinity, or with nothing but
 ///             -infinity, has loss and gradient NaN
 /// Throws      std::invalid_argument on a label or parameter out of range, shapes that differ, 0 columns, null, a
-///             stride below cols, memory that overlaps, a row weight that is negative or not finite; before anything is
-///             written
+///             stride below cols, memory that overlaps, row weights of another length, negative or not finite; before
+///             anything is written
 /// Accuracy    the loss keeps its relative accuracy down to 1e-30: -ln q is computed as ln(1 + others / own)
 /// Cost        one read of student (two with smoothing), one write of grad; scratch: one row of the computed type
 /// Paper       smoothing: Szegedy et al., Rethinking the Inception Architecture, 2016 (arXiv:1512.00567)

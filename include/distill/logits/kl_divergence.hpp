@@ -30,7 +30,8 @@ inline namespace DISTILL_ABI {
 ///             probability is > 0 from the smallest normal number of the computed type on (float: 1.2e-38, that is e^-87;
 ///             double: 2.2e-308); whether a smaller one counts is not defined
 /// Throws      std::invalid_argument on a parameter out of range, shapes that differ, 0 columns, null, a stride below
-///             cols, memory that overlaps, a row weight that is negative or not finite; before anything is written
+///             cols, memory that overlaps, row weights of another length, negative or not finite; before anything is
+///             written
 /// Cost        one read of student and teacher, one write of grad (Precision::high: two reads); scratch: two rows of
 ///             the computed type; rows of up to 128 classes are computed one per lane, and need four numbers for each.
 ///             Above T = 32 Precision::high is always used: S would amplify the rounding of standard

@@ -34,8 +34,8 @@ inline namespace DISTILL_ABI {
 /// Infinities  as KlDivergence and CrossEntropy; a term with factor 0 counts as 0 even where it is infinite, but NaN or
 ///             +infinity in student or teacher makes the row NaN at any alpha
 /// Throws      std::invalid_argument on a label or parameter out of range, shapes that differ, 0 columns, null, a
-///             stride below cols, memory that overlaps, a row weight that is negative or not finite; before anything is
-///             written
+///             stride below cols, memory that overlaps, row weights of another length, negative or not finite; before
+///             anything is written
 /// Cost        one read of student and teacher, one write of grad (Precision::high: two reads); scratch: three rows of
 ///             the computed type; rows of up to 128 classes are computed one per lane, and need five numbers for each.
 ///             Above T = 32 Precision::high is always used

@@ -40,8 +40,8 @@ inline namespace DISTILL_ABI {
 /// Exceptions  a channel of zeros is correlated with none: its rows and its gradient are 0. With a single channel, loss
 ///             and gradient are 0. A sample with NaN or an infinity has loss and gradient NaN
 /// Throws      std::invalid_argument on weight, batches or channels that differ, 0 channels or positions, null, strides
-///             that make elements coincide, memory that overlaps, a sample weight that is negative or not finite;
-///             before anything is written
+///             that make elements coincide, memory that overlaps, sample weights of another length, negative or not
+///             finite; before anything is written
 /// Cost        three products per sample by Eigen (which may allocate for its blocking), 2 channels^2 positions
 ///             multiplications in all; scratch per thread: two matrices channels x channels, and the sample's maps
 ///             twice

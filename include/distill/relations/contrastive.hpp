@@ -35,8 +35,8 @@ inline namespace DISTILL_ABI {
 /// Exceptions  with normalize, a sample of zeros stays 0, and its gradient is 0. For a single sample, loss and gradient
 ///             are 0. NaN or an infinity in a teacher's sample makes all NaN, in a student's sample only its own loss
 /// Throws      std::invalid_argument on a parameter out of range, shapes that differ, 0 columns, null, a stride below
-///             cols, memory that overlaps, a sample weight that is negative or not finite, a workspace that is too
-///             small; before anything is written
+///             cols, memory that overlaps, sample weights of another length, negative or not finite, a workspace that
+///             is null or too small; before anything is written
 /// Cost        two products by Eigen in the calling thread (which may allocate for its blocking), one exponential per
 ///             pair; workspace: workspace_size(student, teacher), one matrix rows x rows and two panels
 /// Conventions this is CRD within a batch, without its memory bank. For both directions, when the teacher learns too,

@@ -46,8 +46,8 @@ enum class CongruenceDistance {
 /// Exceptions  with normalize, a sample of zeros stays 0, and its gradient is 0. Where all similarities agree, the
 ///             gradient is 0. NaN or an infinity in a sample that counts makes the loss and all gradients NaN
 /// Throws      std::invalid_argument on a parameter out of range, batches that differ, 0 columns, null, a stride below
-///             cols, memory that overlaps, a sample weight that is negative or not finite, a workspace that is too
-///             small; before anything is written
+///             cols, memory that overlaps, sample weights of another length, negative or not finite, a workspace that
+///             is null or too small; before anything is written
 /// Cost        three products by Eigen in the calling thread (which may allocate for its blocking); workspace:
 ///             workspace_size(student, teacher), two matrices rows x rows and two panels
 /// Conventions the paper divides the sum of squares by rows^2, with order 2; torchdistill divides its root, without

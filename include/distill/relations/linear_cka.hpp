@@ -36,8 +36,8 @@ inline namespace DISTILL_ABI {
 /// Exceptions  a batch of equal samples is uncorrelated with everything: loss 1, gradient 0. For a single sample loss
 ///             and gradient are 0. NaN or an infinity in a sample that counts makes the loss and all gradients NaN
 /// Throws      std::invalid_argument on weight, batches that differ, 0 columns, null, a stride below cols, memory that
-///             overlaps, a sample weight that is negative or not finite, a workspace that is too small; before anything
-///             is written
+///             overlaps, sample weights of another length, negative or not finite, a workspace that is null or too
+///             small; before anything is written
 /// Cost        three products by Eigen in the calling thread (which may allocate for its blocking); workspace:
 ///             workspace_size(student, teacher), two matrices rows x rows and two panels
 /// Conventions the biased estimate, with <K, L> over all pairs; CKA is near 1 for few samples with many features

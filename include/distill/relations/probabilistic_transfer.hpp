@@ -36,8 +36,8 @@ inline namespace DISTILL_ABI {
 ///             the student (q = 0, up to double's rounding) but not for the teacher makes the loss +infinity and adds
 ///             nothing to the gradient. NaN or an infinity in a sample that counts makes the loss and all gradients NaN
 /// Throws      std::invalid_argument on weight, batches that differ, 0 columns, null, a stride below cols, memory that
-///             overlaps, a sample weight that is negative or not finite, a workspace that is too small; before anything
-///             is written
+///             overlaps, sample weights of another length, negative or not finite, a workspace that is null or too
+///             small; before anything is written
 /// Cost        three products by Eigen in the calling thread (which may allocate for its blocking), one logarithm per
 ///             pair; a nearly opposite pair is computed from the rows. Workspace: workspace_size(student, teacher), two
 ///             matrices rows x rows and two panels

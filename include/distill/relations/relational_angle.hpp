@@ -35,8 +35,8 @@ inline namespace DISTILL_ABI {
 ///             zeros stays 0 with normalize, and its gradient is 0. NaN or an infinity in a sample that counts makes
 ///             the loss and all gradients NaN
 /// Throws      std::invalid_argument on weight, batches that differ, 0 columns, null, a stride below cols, memory that
-///             overlaps, a sample weight that is negative or not finite, a workspace that is too small; before anything
-///             is written
+///             overlaps, sample weights of another length, negative or not finite, a workspace that is null or too
+///             small; before anything is written
 /// Cost        three products by Eigen in the calling thread (which may allocate for its blocking), and rows^3 angles,
 ///             spread over the executor, never stored; those with a side below a thousandth of the samples' norms are
 ///             computed from the rows, in cols multiplications each. Workspace: workspace_size(student, teacher), six

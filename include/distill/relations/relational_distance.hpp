@@ -38,8 +38,8 @@ inline namespace DISTILL_ABI {
 ///             samples that are all equal have distances 0, and no gradient. A sample of zeros stays 0 with normalize,
 ///             and its gradient is 0. NaN or an infinity in a sample that counts makes the loss and all gradients NaN
 /// Throws      std::invalid_argument on weight, batches that differ, 0 columns, null, a stride below cols, memory that
-///             overlaps, a sample weight that is negative or not finite, a workspace that is too small; before anything
-///             is written
+///             overlaps, sample weights of another length, negative or not finite, a workspace that is null or too
+///             small; before anything is written
 /// Cost        three products by Eigen in the calling thread (which may allocate for its blocking), of centred rows; a
 ///             close pair is computed from the rows. Workspace: workspace_size(student, teacher), two matrices rows x
 ///             rows and two panels

@@ -31,8 +31,8 @@ inline namespace DISTILL_ABI {
 /// Exceptions  a sample of zeros is similar to none: its rows and its gradient are 0. For a single sample, loss and
 ///             gradient are 0. NaN or an infinity in a sample that counts makes the loss and all gradients NaN
 /// Throws      std::invalid_argument on weight, batches that differ, 0 columns, null, a stride below cols, memory that
-///             overlaps, a sample weight that is negative or not finite, a workspace that is too small; before anything
-///             is written
+///             overlaps, sample weights of another length, negative or not finite, a workspace that is null or too
+///             small; before anything is written
 /// Cost        three products by Eigen in the calling thread (which may allocate for its blocking): 2 rows^2 cols
 ///             multiplications; workspace: workspace_size(student, teacher), two matrices rows x rows and two panels
 /// Conventions the Euclidean norm of a row, as in the paper (torchdistill passes the axis as the order: L1)
