@@ -95,3 +95,27 @@ TEST_CASE("the gradient is finite where probabilities of the student are next to
     for (const float g : grad) REQUIRE(std::isfinite(g));
   }
 }
+
+// A mean's rounding error grows with the numbers added, and would be all that there is.
+TEST_CASE_TEMPLATE("equal probabilities have no gradient, however many there are", Number, float, double) {
+  const auto check = [](const Dist& loss, std::size_t rows, std::size_t cols, bool are_rows_equal) {
+    CAPTURE(rows);
+    CAPTURE(cols);
+    std::mt19937 engine(1);
+    std::uniform_real_distribution<Number> uniform(0, 3);
+    std::vector<Number> row(cols, Number(0.3)), student, teacher(rows * cols), grad(rows * cols, Number(77));
+    if (are_rows_equal) {
+      for (Number& x : row) x = uniform(engine);
+    }
+    for (std::size_t i = 0; i < rows; ++i) student.insert(student.end(), row.begin(), row.end());
+    for (Number& x : teacher) x = uniform(engine);
+    CHECK(loss(distill::MatrixView{student.data(), rows, cols}, distill::MatrixView{teacher.data(), rows, cols},
+               distill::MatrixView{grad.data(), rows, cols}) == doctest::Approx(static_cast<double>(rows)));
+    for (const Number g : grad) REQUIRE(g == 0);
+  };
+  constexpr auto sum = distill::Reduction::sum;
+  for (const std::size_t n : {3, 7, 100, 400, 1000, 10000}) {
+    check(Dist{.beta = 0, .reduction = sum}, n, 6, true);
+    check(Dist{.gamma = 0, .reduction = sum}, 2, n, false);
+  }
+}

@@ -71,7 +71,7 @@ struct Dist {
   }
 
  private:
-  /// A smaller variance, relative to the mean's square, is the rounding error of a constant.
+  /// A smaller variance, relative to the mean's square, is the rounding of probabilities that are equal.
   static constexpr double rounding = 1e-28;
 
   static double inverse_root(double squares) { return squares > 0 ? 1 / std::sqrt(squares) : 0; }
@@ -104,15 +104,18 @@ struct Dist {
     const double mean = 1 / static_cast<double>(n);
     kernels::for_each_row(batch.rows, n, batch.executor, [&](std::size_t i) {
       const auto *q = batch.q(i), *p = batch.p(i);
-      double uu = 0, vv = 0, gap = 0, q_mean = 0, p_mean = 0;
+      // relative to the first number: equal numbers then are exactly their mean
+      const double q_first = static_cast<double>(q[0]), p_first = static_cast<double>(p[0]);
+      double uu = 0, vv = 0, gap = 0, q_rest = 0, p_rest = 0;
       for (std::size_t j = 0; j < n; ++j) {
-        q_mean += static_cast<double>(q[j]);
-        p_mean += static_cast<double>(p[j]);
+        q_rest += static_cast<double>(q[j]) - q_first;
+        p_rest += static_cast<double>(p[j]) - p_first;
       }
-      q_mean *= mean;
-      p_mean *= mean;
-      const auto u = [&](std::size_t j) { return static_cast<double>(q[j]) - q_mean; };
-      const auto v = [&](std::size_t j) { return static_cast<double>(p[j]) - p_mean; };
+      q_rest *= mean;
+      p_rest *= mean;
+      const double q_mean = q_first + q_rest, p_mean = p_first + p_rest;
+      const auto u = [&](std::size_t j) { return (static_cast<double>(q[j]) - q_first) - q_rest; };
+      const auto v = [&](std::size_t j) { return (static_cast<double>(p[j]) - p_first) - p_rest; };
       for (std::size_t j = 0; j < n; ++j) {
         uu += u(j) * u(j);
         vv += v(j) * v(j);
@@ -141,32 +144,38 @@ struct Dist {
   double between_classes(const Batch& batch, double scale, double factor, C* gradient, double* work) const {
     const std::size_t n = batch.cols;
     for (std::size_t j = 0; j < 7 * n; ++j) work[j] = 0;
-    double *q_mean = work, *p_mean = work + n, *uu = work + 2 * n, *vv = work + 3 * n, *gap = work + 4 * n,
+    double *q_rest = work, *p_rest = work + n, *uu = work + 2 * n, *vv = work + 3 * n, *gap = work + 4 * n,
            *u_scale = work + 5 * n, *v_scale = work + 6 * n;
+    // as above: numbers are relative to those of the first row, and so are their means
+    const auto q_first = [&](std::size_t j) { return static_cast<double>(batch.q(0)[j]); };
+    const auto p_first = [&](std::size_t j) { return static_cast<double>(batch.p(0)[j]); };
     const auto each = [&](const auto& body) {
       for (std::size_t i = 0; i < batch.rows; ++i) {
         const auto *q = batch.q(i), *p = batch.p(i);
-        for (std::size_t j = 0; j < n; ++j) body(i, j, static_cast<double>(q[j]), static_cast<double>(p[j]));
+        for (std::size_t j = 0; j < n; ++j) {
+          body(i, j, static_cast<double>(q[j]) - q_first(j), static_cast<double>(p[j]) - p_first(j));
+        }
       }
     };
     each([&](std::size_t i, std::size_t j, double q, double p) {
-      q_mean[j] += batch.weights[i] / batch.total_weight * q;
-      p_mean[j] += batch.weights[i] / batch.total_weight * p;
+      q_rest[j] += batch.weights[i] / batch.total_weight * q;
+      p_rest[j] += batch.weights[i] / batch.total_weight * p;
     });
     each([&](std::size_t i, std::size_t j, double q, double p) {
-      const double u = q - q_mean[j], v = p - p_mean[j], w = batch.weights[i];
+      const double u = q - q_rest[j], v = p - p_rest[j], w = batch.weights[i];
       uu[j] += w * u * u;
       vv[j] += w * v * v;
     });
     const double tiny = batch.total_weight * rounding;
     for (std::size_t j = 0; j < n; ++j) {
-      if (uu[j] <= tiny * q_mean[j] * q_mean[j]) uu[j] = 0;
-      if (vv[j] <= tiny * p_mean[j] * p_mean[j]) vv[j] = 0;
+      const double q_mean = q_first(j) + q_rest[j], p_mean = p_first(j) + p_rest[j];
+      if (uu[j] <= tiny * q_mean * q_mean) uu[j] = 0;
+      if (vv[j] <= tiny * p_mean * p_mean) vv[j] = 0;
       u_scale[j] = inverse_root(uu[j]);
       v_scale[j] = inverse_root(vv[j]);
     }
     each([&](std::size_t i, std::size_t j, double q, double p) {
-      const double d = kernels::difference_of_products(q - q_mean[j], u_scale[j], p - p_mean[j], v_scale[j]);
+      const double d = kernels::difference_of_products(q - q_rest[j], u_scale[j], p - p_rest[j], v_scale[j]);
       gap[j] += batch.weights[i] * d * d;
     });
     double *const slope = u_scale, *const ratio = v_scale;  // of the gradient; the scales are not needed any more
@@ -182,7 +191,7 @@ struct Dist {
     if (gradient) {
       each([&](std::size_t i, std::size_t j, double q, double p) {
         gradient[i * n + j] +=
-            within_range<C>(own * batch.weights[i] * (slope[j] * (ratio[j] * (q - q_mean[j]) - (p - p_mean[j]))));
+            within_range<C>(own * batch.weights[i] * (slope[j] * (ratio[j] * (q - q_rest[j]) - (p - p_rest[j]))));
       });
     }
     return scale * sum / static_cast<double>(n);
