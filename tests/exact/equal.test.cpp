@@ -220,6 +220,32 @@ TEST_CASE_TEMPLATE("samples of one direction are equal at unit length", T, float
   }
 }
 
+// The rounding error of a sum grows with the numbers added; that of a length must not.
+TEST_CASE_TEMPLATE("samples of one direction are equal at unit length, however wide they are", T, float, double) {
+  const auto normalised = [](auto loss) {
+    loss.normalize = true;
+    loss.reduction = Reduction::sum;
+    return loss;
+  };
+  const std::vector<Loss<T>> losses{loss_of<T>("RelationalDistance", normalised(RelationalDistance{}), as_rows),
+                                    loss_of<T>("RelationalAngle", normalised(RelationalAngle{}), as_rows)};
+  for (const Loss<T>& loss : losses) {
+    for (const std::size_t cols : {512, 1000, 2048, 25088}) {
+      for (const double factor : {1, 2, 3, 5, 7}) {
+        CAPTURE(loss.name);
+        CAPTURE(cols);
+        CAPTURE(factor);
+        Samples<T> student = random_samples<T>(4, cols, 1);
+        for (std::size_t j = 0; j < cols; ++j) {
+          student.set(0, j, static_cast<double>(0.1f));
+          student.set(1, j, factor * static_cast<double>(0.1f));
+        }
+        CHECK(loss(student, random_samples<T>(4, cols, 2)).largest_gradient() < 10);
+      }
+    }
+  }
+}
+
 TEST_CASE_TEMPLATE("a batch of equal samples has no gradient", T, float, double) {
   const auto normalised = [](auto loss) {
     loss.normalize = true;

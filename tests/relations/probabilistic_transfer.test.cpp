@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstddef>
 #include <distill/relations/probabilistic_transfer.hpp>
+#include <random>
 #include <vector>
 
 #include "support/relation_loss.hpp"
@@ -101,5 +102,21 @@ TEST_CASE("ProbabilisticTransfer: samples that are opposite to the last digit, a
       CHECK(std::abs(exact_grad[k] - slope) < 1e-6 * largest);
       CHECK(std::abs(static_cast<double>(grad[k]) - slope) < 2e-6 * largest);
     }
+  }
+}
+
+TEST_CASE_TEMPLATE("ProbabilisticTransfer: opposite samples, however wide they are", T, float, double) {
+  for (const std::size_t cols : {5, 512, 1000, 4096}) {
+    CAPTURE(cols);
+    std::mt19937 engine(1);
+    std::normal_distribution<T> normal;
+    std::vector<T> student(4 * cols), teacher(4 * cols), grad(4 * cols);
+    for (std::size_t k = 0; k < 4 * cols; ++k) {
+      student[k] = k < cols ? T(0.1f) : k < 2 * cols ? -3 * T(0.1f) : normal(engine);
+      teacher[k] = normal(engine);
+    }
+    CHECK(std::isinf(ProbabilisticTransfer{}(MatrixView{student.data(), 4, cols}, MatrixView{teacher.data(), 4, cols},
+                                             MatrixView{grad.data(), 4, cols})));
+    for (const T g : grad) REQUIRE(std::abs(g) < 1);
   }
 }

@@ -28,10 +28,8 @@ double squared_distance(const T* x, double x_scale, const T* y, double y_scale, 
   return sum;
 }
 
-/// What |x - y|^2 of unit rows of n numbers may be by rounding: below it they have one direction.
-inline double rounding_of_unit_rows(std::size_t n) {
-  return 1e-31 * static_cast<double>(10 + n);
-}
+/// What |x - y|^2 of unit rows may be by rounding, of their lengths above all: below it they have one direction.
+inline constexpr double rounding_of_unit_rows = 1e-30;
 
 /// out += c (x_scale x - y_scale y)
 template <class C, class T>
@@ -59,7 +57,7 @@ void products_to_distances(const Batch<typename L::Scalar>& batch, const BatchRo
     const auto scale = [&](std::size_t k) { return rows.inverse_lengths ? rows.inverse_lengths[k] : 1; };
     const double d2 = squared_distance(rows.matrix.row(batch.index[i]), scale(i), rows.matrix.row(batch.index[j]),
                                        scale(j), rows.matrix.cols);
-    return rows.inverse_lengths && d2 <= rounding_of_unit_rows(rows.matrix.cols) ? 0 : d2;
+    return rows.inverse_lengths && d2 <= rounding_of_unit_rows ? 0 : d2;
   };
   batch.for_each([&](std::size_t i) {
     C* const row = square + i * n;

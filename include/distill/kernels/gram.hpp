@@ -30,22 +30,31 @@ struct BatchRows {
 template <class T>
 BatchRows(MatrixView<T>, const double* = nullptr, bool = false) -> BatchRows<T>;
 
+/// The sum of squares, to a few roundings however many there are: rows of one direction are to be found by their lengths.
+template <class Sum, class T>
+Sum sum_of_squares(const T* row, std::size_t n) {
+  constexpr std::size_t chains = 4;  // each waits for itself only
+  Sum sums[chains] = {}, errors[chains] = {};
+  for (std::size_t j = 0; j < n; j += chains) {
+    for (std::size_t k = 0; k < chains && k < n - j; ++k) {
+      const Sum x = detail::load_scalar<Sum>(row + j + k);
+      const Sum term = x * x - errors[k], sum = sums[k] + term;
+      errors[k] = (sum - sums[k]) - term;
+      sums[k] = sum;
+    }
+  }
+  return ((sums[0] + sums[1]) + (sums[2] + sums[3])) - ((errors[0] + errors[1]) + (errors[2] + errors[3]));
+}
+
 /// 1 / |row| of the rows that count; 0 for a row of norm 0.
 template <class C, class T>
 const double* inverse_lengths(const Batch<C>& batch, const MatrixView<T>& matrix, double* out) {
   for_each_row(batch.size, matrix.cols, batch.executor, [&](std::size_t k) {
-    const auto squares = [&](auto sum) {
-      const T* const row = matrix.row(batch.index[k]);
-      for (std::size_t j = 0; j < matrix.cols; ++j) {
-        const auto x = detail::load_scalar<decltype(sum)>(row + j);
-        sum += x * x;
-      }
-      return sum;
-    };
-    const auto inverse_root = [](auto sum) { return sum == 0 ? 0 : 1 / std::sqrt(sum); };
-    const double quick = squares(0.0);
+    const T* const row = matrix.row(batch.index[k]);
+    const auto inverse_root = [](auto sum) { return static_cast<double>(sum == 0 ? 0 : 1 / std::sqrt(sum)); };
+    const double quick = sum_of_squares<double>(row, matrix.cols);
     out[k] = is_safe_sum<Lanes<double, ScalarArch>>(quick) ? inverse_root(quick)
-                                                           : static_cast<double>(inverse_root(squares(0.0L)));
+                                                           : inverse_root(sum_of_squares<long double>(row, matrix.cols));
   });
   return out;
 }

@@ -84,7 +84,7 @@ struct ProbabilisticTransfer {
         const double both =
             kernels::squared_distance(rows.matrix.row(batch.index[i]), rows.inverse_lengths[i],
                                       rows.matrix.row(batch.index[j]), -rows.inverse_lengths[j], rows.matrix.cols);
-        x = both <= kernels::rounding_of_unit_rows(rows.matrix.cols) ? C(0) : static_cast<C>(-both / 2);
+        x = both <= kernels::rounding_of_unit_rows ? C(0) : static_cast<C>(-both / 2);
       }
     });
   }
