@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "exact/losses.hpp"
@@ -303,6 +304,27 @@ TEST_CASE("what is constant has no gradient: channels, classes, rows of logits")
           }
           CHECK(loss(student, random_samples<T>(5, cols, seed + 100), weights).largest_gradient() == 0);
         }
+      }
+    }
+  }
+}
+
+TEST_CASE_TEMPLATE("a row of equal logits that are standardised has no gradient, however long", T, float, double) {
+  for (const Standardize standardize : {Standardize::biased, Standardize::unbiased}) {
+    KlDivergence kl;
+    kl.logits.standardize = standardize;
+    kl.logits.epsilon = 0;
+    const Loss<T> loss = loss_of<T>("KlDivergence", kl, as_rows);
+    for (const std::size_t cols : {10, 1000, 32000, 50257}) {
+      const Samples<T> teacher = random_samples<T>(1, cols, 1);
+      for (const double number : {0.1, 1.7, -7.7, 100.3}) {
+        CAPTURE(cols);
+        CAPTURE(number);
+        Samples<T> student(1, cols);
+        for (std::size_t j = 0; j < cols; ++j) student.set(0, j, number);
+        CHECK(loss(student, teacher).largest_gradient() == 0);
+        student.set(0, 0, -std::numeric_limits<double>::infinity());  // a class that is masked
+        CHECK(loss(student, teacher).largest_gradient() == 0);
       }
     }
   }

@@ -102,11 +102,16 @@ class TransformRow {
   bool standardise(T* out, std::size_t n, T unit) {
     const L masked(-infinity<T>), zero(T(0));
     const auto at = [&](std::size_t i) { return load_up_to<L>(out + i, n - i, -infinity<T>); };
+    // relative to the first logit: equal logits then are exactly their mean
+    std::size_t first = 0;
+    while (first + 1 < n && out[first] == -infinity<T>) ++first;
+    const T origin = unit * out[first];
+    const auto relative = [&](L z) { return z * L(unit) - L(origin); };
     // masked classes count as the mean: they add nothing to the deviation
     const auto sum_of = [&](const auto& term) {
       return static_cast<double>(sum_row<L>(n, [&](std::size_t i) {
         const L z = at(i);
-        return select(z <= masked, zero, term(z * L(unit)));
+        return select(z <= masked, zero, term(relative(z)));
       }));
     };
     const double classes = sum_of([](L) { return L(T(1)); }), mean = sum_of([](L z) { return z; }) / classes;
@@ -115,19 +120,16 @@ class TransformRow {
     const double squares = sum_of([&](L z) { return (z - mean_lanes) * (z - mean_lanes); });
     const double divisor = transform_.standardize == Standardize::unbiased ? classes - 1 : classes;
     const double variance = squares / divisor - rest * rest * classes / divisor;
-    double deviation = divisor > 0 ? std::sqrt(variance < 0 ? 0 : variance) : 0;
-    // less than the rounding of equal logits' mean is no deviation
-    constexpr double rounding = 4 * static_cast<double>(std::numeric_limits<T>::epsilon());
-    if (deviation <= rounding * std::abs(mean)) deviation = 0;
+    const double deviation = divisor > 0 ? std::sqrt(variance < 0 ? 0 : variance) : 0;
     if (unit == 1 && !std::isfinite(deviation)) return false;
     const double original = 1 / static_cast<double>(unit);
-    moments_ = {mean * original, deviation * original, divisor};
+    moments_ = {(static_cast<double>(origin) + mean) * original, deviation * original, divisor};
     // equal logits become zeros
     const double spread = deviation + transform_.epsilon * static_cast<double>(unit);
     const L factor(static_cast<T>(deviation == 0 ? 0 : 1 / spread)), rest_lanes(static_cast<T>(rest));
     for (std::size_t i = 0; i < n; i += L::width) {
       const L z = at(i);
-      store_up_to(select(z <= masked, masked, ((z * L(unit) - mean_lanes) - rest_lanes) * factor), out + i, n - i);
+      store_up_to(select(z <= masked, masked, ((relative(z) - mean_lanes) - rest_lanes) * factor), out + i, n - i);
     }
     return true;
   }
