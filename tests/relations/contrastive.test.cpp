@@ -102,3 +102,13 @@ TEST_CASE("Contrastive: rows of unit length from any numbers") {
     for (std::size_t k = 0; k < 6; ++k) CHECK(std::abs(scale * grad[k] - usual[k]) < 1e-10);
   }
 }
+
+TEST_CASE("Contrastive: rows so small that their length has no inverse") {
+  const std::vector<double> student{1e-310, 0, 1, 2, 0, 5e-324}, teacher{1, 2, 2e-310, 1, 0, -1};
+  std::vector<double> grad(6);
+  for (const double weight : {1.0, 1e3}) {
+    CHECK(std::isfinite(Contrastive{.weight = weight}(MatrixView{student.data(), 3, 2}, MatrixView{teacher.data(), 3, 2},
+                                                      MatrixView{grad.data(), 3, 2})));
+    for (const double g : grad) CHECK(!std::isnan(g));  // it may be beyond the numbers
+  }
+}

@@ -93,3 +93,11 @@ TEST_CASE("CorrelationCongruence: parameters out of range") {
   throws({.kernel = static_cast<CongruenceKernel>(7)}, "kernel is 7");
   throws({.distance = static_cast<CongruenceDistance>(2)}, "distance is 2");
 }
+
+TEST_CASE("CorrelationCongruence: rows so small that their length has no inverse") {
+  const std::vector<double> student{1e-310, 0, 1, 2, 0, 5e-324}, teacher{1, 2, 2e-310, 1, 0, -1};
+  std::vector<double> grad(6);
+  const distill::MatrixView s{student.data(), 3, 2}, t{teacher.data(), 3, 2};
+  CHECK(std::isfinite(CorrelationCongruence{}(s, t, distill::MatrixView{grad.data(), 3, 2})));
+  for (const double g : grad) CHECK(!std::isnan(g));  // it may be beyond the numbers
+}

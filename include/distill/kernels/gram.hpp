@@ -46,12 +46,17 @@ Sum sum_of_squares(const T* row, std::size_t n) {
   return ((sums[0] + sums[1]) + (sums[2] + sums[3])) - ((errors[0] + errors[1]) + (errors[2] + errors[3]));
 }
 
-/// 1 / |row| of the rows that count; 0 for a row of norm 0.
+/// 1 / |row| of the rows that count; 0 for a row of norm 0. Of a subnormal row, whose length has no inverse, the largest
+/// number.
 template <class C, class T>
 const double* inverse_lengths(const Batch<C>& batch, const MatrixView<T>& matrix, double* out) {
   for_each_row(batch.size, matrix.cols, batch.executor, [&](std::size_t k) {
     const T* const row = matrix.row(batch.index[k]);
-    const auto inverse_root = [](auto sum) { return static_cast<double>(sum == 0 ? 0 : 1 / std::sqrt(sum)); };
+    const auto inverse_root = [](auto sum) {
+      constexpr decltype(sum) most = (std::numeric_limits<double>::max)();
+      const decltype(sum) inverse = sum == 0 ? 0 : 1 / std::sqrt(sum);
+      return static_cast<double>(inverse > most ? most : inverse);
+    };
     const double quick = sum_of_squares<double>(row, matrix.cols);
     out[k] = is_safe_sum<Lanes<double, ScalarArch>>(quick) ? inverse_root(quick)
                                                            : inverse_root(sum_of_squares<long double>(row, matrix.cols));
@@ -169,11 +174,11 @@ void put_products(const Batch<typename L::Scalar>& batch, typename L::Scalar* sq
     for_each_row(batch.size, count, batch.executor, [&](std::size_t k) {
       C* const out = batch.other_panel + k * count;
       if (student.inverse_lengths) {
-        const double inverse = student.inverse_lengths[k], along = inverse * dots[k];
+        const double inverse = student.inverse_lengths[k];
         const S* const own = student.matrix.row(batch.index[k]) + begin;
         for (std::size_t j = 0; j < count; ++j) {
-          out[j] =
-              static_cast<C>(inverse * (static_cast<double>(out[j]) - along * detail::load_scalar<double>(own + j)));
+          const double unit = inverse * detail::load_scalar<double>(own + j);
+          out[j] = static_cast<C>(inverse * (static_cast<double>(out[j]) - dots[k] * unit));
         }
       }
       put_row<L>(out, count, grad.view.row(batch.index[k]) + begin, grad.accumulate);
