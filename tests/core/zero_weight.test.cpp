@@ -6,7 +6,12 @@
 #include <cstddef>
 #include <distill/distill.hpp>
 #include <distill/features/projected.hpp>
+#include <distill/relations/contrastive.hpp>
+#include <distill/relations/correlation_congruence.hpp>
+#include <distill/relations/linear_cka.hpp>
 #include <distill/relations/probabilistic_transfer.hpp>
+#include <distill/relations/relational_angle.hpp>
+#include <distill/relations/relational_distance.hpp>
 #include <distill/relations/similarity_preserving.hpp>
 #include <limits>
 #include <string>
@@ -51,8 +56,11 @@ void check_off(const std::string& name, Rows& x, const Call& call) {
   for (const float g : x.grad) REQUIRE(g == 0);
   std::vector<double> losses(Rows::rows);
   CHECK(call(x.g(), RowOptions{.losses = losses}) == 0);
+  for (const float g : x.grad) REQUIRE(g == 0);
   CHECK(!(std::abs(losses[1]) < 1e30));  // it is as bad as it was
   x.grad.assign(x.grad.size(), 77);
+  CHECK(call(add_to(x.g()), RowOptions{.losses = losses}) == 0);
+  for (const float g : x.grad) REQUIRE(g == 77);
 }
 
 template <class Loss>
@@ -108,9 +116,27 @@ TEST_CASE("so is a batch's, and the gradient of parameters") {
                                                 linear_projection(view(grad_weights))) == 0);
   for (const float g : grad_weights) CHECK(g == 0);
   for (const float g : broken.grad) CHECK(g == 0);
-  CHECK(SimilarityPreserving{.weight = 0}(broken.s(), broken.t(), broken.g()) == 0);
-  CHECK(ProbabilisticTransfer{.weight = 0}(broken.s(), broken.t(), broken.g()) == 0);
+  std::vector<double> losses(Rows::rows);
+  const RowOptions with_losses{.losses = losses};
+  const auto project = [&](const auto& grad, const auto& grad_parameters) {
+    return Projected{FeatureMatching{.weight = 0}}(broken.s(), linear_projection(view(weights)), broken.t(), grad,
+                                                   grad_parameters, with_losses);
+  };
+  grad_weights.assign(16, 77);
+  CHECK(project(add_to(broken.g()), add_to(linear_projection(view(grad_weights)))) == 0);
+  for (const float g : grad_weights) CHECK(g == 77);
   for (const float g : broken.grad) CHECK(g == 0);
+  CHECK(project(broken.g(), linear_projection(view(grad_weights))) == 0);
+  for (const float g : grad_weights) CHECK(g == 0);
+  for (const float g : broken.grad) CHECK(g == 0);
+  broken.grad.assign(broken.grad.size(), 77);
+  check_loss_off("SimilarityPreserving", broken, SimilarityPreserving{});
+  check_loss_off("ProbabilisticTransfer", broken, ProbabilisticTransfer{});
+  check_loss_off("RelationalDistance", broken, RelationalDistance{});
+  check_loss_off("RelationalAngle", broken, RelationalAngle{});
+  check_loss_off("CorrelationCongruence", broken, CorrelationCongruence{});
+  check_loss_off("Contrastive", broken, Contrastive{});
+  check_loss_off("LinearCka", broken, LinearCka{});
 
   const FeatureMapView<const float> s{broken.student.data(), 3, 4, 1}, t{broken.teacher.data(), 3, 4, 1};
   const FeatureMapView<float> g{broken.grad.data(), 3, 4, 1};

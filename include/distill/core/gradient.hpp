@@ -141,17 +141,23 @@ auto row_gradient_target(Grad&& grad) {
   return viewed_gradient(grad, [](auto& memory) { return as_row(memory); });
 }
 
-/// Sets a sample's whole gradient.
-template <class T>
-void fill_row(const MatrixView<T>& view, std::size_t i, float value) {
-  for (std::size_t j = 0; j < view.cols; ++j) store_scalar(view.row(i) + j, value);
+/// Calls body(element) for each number of a sample's gradient.
+template <class T, class Body>
+void for_each_element(const MatrixView<T>& view, std::size_t i, const Body& body) {
+  for (std::size_t j = 0; j < view.cols; ++j) body(view.row(i) + j);
 }
-template <class T>
-void fill_row(const FeatureMapView<T>& view, std::size_t i, float value) {
+template <class T, class Body>
+void for_each_element(const FeatureMapView<T>& view, std::size_t i, const Body& body) {
   for (std::size_t c = 0; c < view.channels; ++c) {
     T* const map = view.data + i * view.batch_stride + c * view.channel_stride;
-    for (std::size_t p = 0; p < view.positions(); ++p) store_scalar(map + p * view.position_stride, value);
+    for (std::size_t p = 0; p < view.positions(); ++p) body(map + p * view.position_stride);
   }
+}
+
+/// Sets a sample's whole gradient.
+template <class View>
+void fill_row(const View& view, std::size_t i, float value) {
+  for_each_element(view, i, [&](auto* element) { store_scalar(element, value); });
 }
 
 }  // namespace detail

@@ -87,8 +87,9 @@ struct PearsonFeatures {
     const double divisor = kernels::reduction_divisor(reduction, weights.total(), channels * n);
     detail::ScratchFrame frame;
     double* const losses = frame.take<double>(batch * channels);
+    const GradientTarget<FeatureMapView<G>> target = weight == 0 ? GradientTarget<FeatureMapView<G>>{} : grad;
     kernels::for_each_channel<C>(
-        student, teacher, grad, [&](std::size_t i) { return weights(i) != 0; }, options.executor,
+        student, teacher, target, [&](std::size_t i) { return weights(i) != 0; }, options.executor,
         [&](std::size_t c, const auto& s, const auto& t, const auto& g, bool accumulate) {
           using Out = kernels::PearsonOutput<std::remove_pointer_t<decltype(g.data)>>;
           kernels::pearson_channel<L>(s, t, n, weights, epsilon, weight / divisor,
@@ -101,7 +102,7 @@ struct PearsonFeatures {
       if (options.losses) options.losses[i] = loss;
       total += w * loss;
     });
-    if (weight == 0) kernels::clear_gradient(grad, batch);  // of a channel with NaN it is not
+    if (weight == 0) kernels::clear_gradient(grad, batch);
     return kernels::weighted_loss(weight / divisor, total);
   }
 };

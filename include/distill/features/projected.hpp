@@ -16,7 +16,6 @@
 #include <distill/core/views.hpp>
 #include <distill/features/feature_matching.hpp>
 #include <distill/kernels/products.hpp>
-#include <distill/kernels/weighted.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {
@@ -203,11 +202,11 @@ struct Projected {
   }
 
  private:
-  bool reads_rows(const RowOptions& options) const {
+  bool has_no_weight() const {
     if constexpr (detail::has_weight<Loss>::value) {
-      return !kernels::is_off(loss.weight, options);
+      return loss.weight == 0;
     } else {
-      return true;
+      return false;
     }
   }
 
@@ -226,7 +225,7 @@ struct Projected {
     const auto projected_run = [&](std::size_t begin, std::size_t count) {
       return kernels::eigen_map(projected.row(begin), count, teacher.cols);
     };
-    const std::size_t live_rows = reads_rows(options) ? student.rows.value : 0;
+    std::size_t live_rows = has_no_weight() && !options.losses ? 0 : student.rows.value;
     const auto for_each_run = [&](const auto& body) { detail::for_each_live_run(live_rows, options.weights, body); };
     for_each_run([&](std::size_t begin, std::size_t count) {
       auto rows = projected_run(begin, count);
@@ -237,6 +236,7 @@ struct Projected {
       return loss(projected, teacher, options);
     } else {
       const double value = loss(projected, teacher, projected, options);  // the gradient overwrites the rows
+      if (has_no_weight()) live_rows = 0;                                 // NaN in the student times 0 would be NaN
       const auto& [grad_weights, grad_bias] = grad_projection.view;
       detail::sum_products<C>(grad_weights, grad_projection.accumulate, [&](auto& sum) {
         for_each_run([&](std::size_t begin, std::size_t count) {

@@ -48,17 +48,15 @@ std::size_t batch_bytes(BatchMemory memory, std::size_t samples, std::size_t col
 template <class C>
 class Batch {
  public:
-  /// Losses and gradient of samples that do not count are set to 0; if the loss's weight is 0, none does.
+  /// Losses and gradient of samples that do not count are set to 0. If the loss's weight is 0, none does, unless the
+  /// samples' losses are asked for.
   template <class Call>
   Batch(const Call& call, BatchMemory memory, double loss_weight, const RowOptions& options)
       : executor(options.executor),
         panel_width(panel_cols(call.student.rows, widest(call.student, call.teacher))),
         workspace_(options.workspace.data, options.workspace.bytes),
         frame_(options.workspace.data ? workspace_ : detail::scratch()) {
-    if (is_off(loss_weight, options)) {
-      clear_gradient(call.grad, call.student.rows);
-      return;
-    }
+    if (is_off(loss_weight, options)) return;
     const SampleWeights row_weights(options.weights, call.student.rows);
     row_weights.clear_ignored(call.grad, options.losses);
     row_weights.for_each([&](std::size_t, double) { ++size; });
@@ -145,6 +143,17 @@ auto checked_batch(const char* who, const Loss& loss, BatchMemory memory, const 
   detail::require_whole_batch(who, options);
   detail::require_workspace(who, options, workspace_size<C>(memory, call.student, call.teacher), call);
   return call;
+}
+
+/// compute(call). If the loss's weight is 0, without a gradient, which is 0 whatever the samples hold.
+template <class Loss, class Call, class Compute>
+double compute_batch(const Loss& loss, const Call& call, const Compute& compute) {
+  if (loss.weight != 0) return compute(call);
+  Call without_gradient = call;
+  without_gradient.grad = {};
+  const double value = compute(without_gradient);
+  clear_gradient(call.grad, call.student.rows);  // last: it may be the student's memory
+  return value;
 }
 
 /// The computed type of two matrices.

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <optional>
 #include <type_traits>
 
 #include <distill/core/gradient.hpp>
@@ -53,11 +54,47 @@ void for_each_row(std::size_t rows, std::size_t row_elements, Executor executor,
 
 using detail::fill_row;
 
+/// What the reduction needs to know about rows.
+struct RowSizes {
+  std::size_t rows;
+  std::size_t elements;  // that a row has in memory
+  std::size_t terms;     // that Reduction::per_element counts in a row
+};
+
 /// Sets the gradient of a loss of weight 0 to 0.
 template <class View>
 void clear_gradient(const GradientTarget<View>& grad, std::size_t samples) {
   for (std::size_t i = 0; grad.view.data && !grad.accumulate && i < samples; ++i) fill_row(grad.view, i, 0);
 }
+
+/// What rows of a gradient hold before a loss of weight 0 is added: NaN times 0 would be NaN.
+template <class View>
+class KeptGradient {
+  using Stored = std::remove_pointer_t<decltype(View::data)>;
+
+ public:
+  template <class IsLive>
+  void keep(const View& view, RowSizes sizes, const IsLive& is_live) {
+    frame_.emplace();
+    numbers_ = frame_->template take<Stored>(sizes.rows * sizes.elements);
+    Stored* next = numbers_;
+    for (std::size_t i = 0; i < sizes.rows; ++i) {
+      if (is_live(i)) detail::for_each_element(view, i, [&](const Stored* element) { *next++ = *element; });
+    }
+  }
+  /// If anything was kept.
+  template <class IsLive>
+  void put_back(const View& view, RowSizes sizes, const IsLive& is_live) const {
+    const Stored* next = numbers_;
+    for (std::size_t i = 0; next && i < sizes.rows; ++i) {
+      if (is_live(i)) detail::for_each_element(view, i, [&](Stored* element) { *element = *next++; });
+    }
+  }
+
+ private:
+  std::optional<detail::ScratchFrame> frame_;
+  Stored* numbers_ = nullptr;
+};
 
 /// The factor of a softened loss that keeps its gradient's size at any temperature, if it is asked for.
 template <class Loss>
@@ -109,13 +146,6 @@ inline double reduction_divisor(Reduction reduction, double total_weight, std::s
   return reduction == Reduction::per_element && terms != 0 ? rows * static_cast<double>(terms) : rows;
 }
 
-/// What the reduction needs to know about rows.
-struct RowSizes {
-  std::size_t rows;
-  std::size_t elements;  // that a row has in memory
-  std::size_t terms;     // that Reduction::per_element counts in a row
-};
-
 /// Reduces the rows' losses to one number. `group_losses(rows, factors, count, losses)` writes the losses of up to
 /// `width` rows, and their gradients times their factors; it is not called with rows that `is_ignored(i)` or that have
 /// weight 0. Losses are summed in row order, whatever the executor did, so the total does not depend on it.
@@ -142,6 +172,9 @@ double reduce_groups(RowSizes sizes, const GradientTarget<View>& grad, const Row
   }
   const double share = weight / reduction_divisor(reduction, batch_weight(options, total_weight), sizes.terms);
 
+  const auto is_live = [&](std::size_t i) { return row_weight(i) != 0; };
+  KeptGradient<View> kept;
+  if (weight == 0 && grad.view.data && grad.accumulate) kept.keep(grad.view, sizes, is_live);
   double* row_losses = options.losses ? options.losses.data() : nullptr;
   // The weighted sum of a block's losses. Not a template of what takes them: all of a loss would be compiled twice.
   const auto compute = [&](std::size_t begin, std::size_t end) {
@@ -192,7 +225,10 @@ double reduce_groups(RowSizes sizes, const GradientTarget<View>& grad, const Row
       if (const double w = row_weight(i); w != 0) total += w * row_losses[i];
     }
   }
-  if (weight == 0) clear_gradient(grad, sizes.rows);  // of a row of NaN it is not
+  if (weight == 0) {  // of a row of NaN the gradient is not 0
+    clear_gradient(grad, sizes.rows);
+    kept.put_back(grad.view, sizes, is_live);
+  }
   return weighted_loss(share, total);
 }
 

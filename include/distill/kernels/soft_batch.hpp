@@ -53,7 +53,7 @@ double reduce_soft_batch(const Loss& loss, const detail::TeacherCall<S, T, G>& c
   row_weights.clear_ignored(call.grad, options.losses);
   if (live == 0) return 0;
 
-  const bool wants_gradient = call.grad.view.data != nullptr;
+  const bool wants_gradient = call.grad.view.data != nullptr && loss.weight != 0;
   detail::ScratchFrame frame;
   C* const z = frame.take<C>(live * cols);
   C* const q = frame.take<C>(live * cols);
@@ -104,7 +104,7 @@ double reduce_soft_batch(const Loss& loss, const detail::TeacherCall<S, T, G>& c
       put_row<L>(row, cols, call.grad.view.row(index[k]), call.grad.accumulate);
     });
   }
-  if (loss.weight == 0) clear_gradient(call.grad, rows);  // of a row of NaN it is not
+  if (loss.weight == 0) clear_gradient(call.grad, rows);
   return weighted_loss(loss.weight * (loss.reduction == Reduction::sum ? total_weight : 1), value);
 }
 

@@ -62,7 +62,7 @@ struct Contrastive {
     detail::require_positive_finite(who, "temperature", temperature);
     const auto call = kernels::checked_batch<C>(who, *this, memory, student, teacher, grad, options);
     detail::require_same_shape(who, "teacher", call.teacher, "student", call.student);
-    return compute<C>(call, options);
+    return kernels::compute_batch(*this, call, [&](const auto& checked) { return compute<C>(checked, options); });
   }
 
   /// The size in bytes that RowOptions::workspace needs, if it is passed.

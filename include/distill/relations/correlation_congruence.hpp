@@ -79,7 +79,8 @@ struct CorrelationCongruence {
     detail::require_positive_finite(who, "gamma", gamma);
     if (order < 1 || order > 64) detail::fail(who, "order is ", order, ", expected 1 to 64");
     using C = kernels::batch_compute_t<Student, Teacher>;
-    return compute<C>(kernels::checked_batch<C>(who, *this, memory, student, teacher, grad, options), options);
+    const auto call = kernels::checked_batch<C>(who, *this, memory, student, teacher, grad, options);
+    return kernels::compute_batch(*this, call, [&](const auto& checked) { return compute<C>(checked, options); });
   }
 
   /// The size in bytes that RowOptions::workspace needs, if it is passed.

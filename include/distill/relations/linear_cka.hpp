@@ -55,7 +55,8 @@ struct LinearCka {
   template <class Student, class Teacher, class Grad, class = detail::enable_if_gradient<Grad>>
   double operator()(const Student& student, const Teacher& teacher, Grad&& grad, const RowOptions& options = {}) const {
     using C = kernels::batch_compute_t<Student, Teacher>;
-    return compute<C>(kernels::checked_batch<C>("LinearCka", *this, memory, student, teacher, grad, options), options);
+    const auto call = kernels::checked_batch<C>("LinearCka", *this, memory, student, teacher, grad, options);
+    return kernels::compute_batch(*this, call, [&](const auto& checked) { return compute<C>(checked, options); });
   }
 
   /// The size in bytes that RowOptions::workspace needs, if it is passed.
@@ -110,8 +111,8 @@ struct LinearCka {
       batch.for_each([&](std::size_t i) {
         for (std::size_t j = 0; j < n; ++j) {
           const double m = 2 * factor * batch.weights[i] * batch.weights[j];
-          s[i * n + j] = static_cast<C>(
-              m * r.gradient(static_cast<double>(s[i * n + j]), static_cast<double>(t[i * n + j])));
+          s[i * n + j] =
+              static_cast<C>(m * r.gradient(static_cast<double>(s[i * n + j]), static_cast<double>(t[i * n + j])));
         }
       });
       kernels::put_products<kernels::Lanes<C, kernels::DefaultArch>>(batch, s, student, student, nullptr, call.grad);

@@ -56,8 +56,8 @@ struct RelationalAngle {
 
   template <class Student, class Teacher, class Grad, class = detail::enable_if_gradient<Grad>>
   double operator()(const Student& student, const Teacher& teacher, Grad&& grad, const RowOptions& options = {}) const {
-    return compute(kernels::checked_batch<double>("RelationalAngle", *this, memory, student, teacher, grad, options),
-                   options);
+    const auto call = kernels::checked_batch<double>("RelationalAngle", *this, memory, student, teacher, grad, options);
+    return kernels::compute_batch(*this, call, [&](const auto& checked) { return compute(checked, options); });
   }
 
   /// The size in bytes that RowOptions::workspace needs, if it is passed.

@@ -60,8 +60,8 @@ struct RelationalDistance {
   template <class Student, class Teacher, class Grad, class = detail::enable_if_gradient<Grad>>
   double operator()(const Student& student, const Teacher& teacher, Grad&& grad, const RowOptions& options = {}) const {
     using C = kernels::batch_compute_t<Student, Teacher>;
-    return compute<C>(kernels::checked_batch<C>("RelationalDistance", *this, memory, student, teacher, grad, options),
-                      options);
+    const auto call = kernels::checked_batch<C>("RelationalDistance", *this, memory, student, teacher, grad, options);
+    return kernels::compute_batch(*this, call, [&](const auto& checked) { return compute<C>(checked, options); });
   }
 
   /// The size in bytes that RowOptions::workspace needs, if it is passed.
