@@ -254,6 +254,39 @@ TEST_CASE_TEMPLATE("FeatureMatching: sizes whose squares overflow or vanish", T,
   }
 }
 
+TEST_CASE_TEMPLATE("FeatureMatching: a delta that is no number of the rows' type", T, float, double) {
+  const std::vector<T> s{1, 2, 3}, t{3, 2, 2};
+  const auto check = [&](FeatureMatching loss, double value, double scale) {
+    CAPTURE(loss.delta);
+    CAPTURE(loss.normalize);
+    std::vector<T> grad(3);
+    loss.reduction = distill::Reduction::sum;
+    loss.weight = 1 / scale;
+    CHECK(loss(MatrixView{s.data(), 1, 3}, MatrixView{t.data(), 1, 3}, MatrixView{grad.data(), 1, 3}) ==
+          doctest::Approx(value));
+    return grad;
+  };
+  for (const double delta : {1e3, 1e30, 1e39, 1e300}) {
+    CHECK(check(matching(FeatureDistance::huber, false, delta), 2.5, 1) == std::vector<T>{-2, 0, 1});
+    CHECK(check(matching(FeatureDistance::smooth_l1, false, delta), 2.5, 1 / delta)[2] == doctest::Approx(1));
+    // of unit rows half the squared distance, 1 - cos
+    const double apart = 1 - 13 / std::sqrt(14.0 * 17);
+    check(matching(FeatureDistance::huber, true, delta), apart, 1);
+    check(matching(FeatureDistance::smooth_l1, true, delta), apart, 1 / delta);
+  }
+  for (const double delta : {1e-30, 1e-39, 1e-60, 1e-300}) {
+    CHECK(check(matching(FeatureDistance::smooth_l1, false, delta), 3, 1) == std::vector<T>{-1, 0, 1});
+    CHECK(check(matching(FeatureDistance::huber, false, delta), 3, delta)[2] == doctest::Approx(1));
+    for (const T g : check(matching(FeatureDistance::smooth_l1, true, delta),
+                           std::abs(1 / std::sqrt(14.0) - 3 / std::sqrt(17.0)) +
+                               std::abs(2 / std::sqrt(14.0) - 2 / std::sqrt(17.0)) +
+                               std::abs(3 / std::sqrt(14.0) - 2 / std::sqrt(17.0)),
+                           1)) {
+      CHECK(std::isfinite(g));
+    }
+  }
+}
+
 TEST_CASE("FeatureMatching: parameters out of range throw") {
   const std::vector<float> row{1, 2};
   std::vector<float> grad{42, 42};

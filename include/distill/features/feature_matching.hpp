@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <limits>
 
 #include <distill/core/checks.hpp>
 #include <distill/core/gradient.hpp>
@@ -77,6 +78,9 @@ struct FeatureMatching {
   }
 
  private:
+  template <class C>
+  static constexpr C largest = (std::numeric_limits<C>::max)();
+
   template <class S, class T, class G>
   double compute(const MatrixView<S>& student, const MatrixView<T>& teacher, const GradientTarget<MatrixView<G>>& grad,
                  const RowOptions& options) const {
@@ -100,8 +104,15 @@ struct FeatureMatching {
     };
     if (distance == FeatureDistance::squared) return of_elements(kernels::SquaredDifference{}, 1);
     if (distance == FeatureDistance::absolute) return of_elements(kernels::AbsoluteDifference{}, 1);
-    if (distance == FeatureDistance::smooth_l1) return of_elements(kernels::SmoothDifference{delta}, 1);
-    if (distance == FeatureDistance::huber) return of_elements(kernels::SmoothDifference{delta}, delta);
+    if (distance == FeatureDistance::smooth_l1) {
+      // terms that neither overflow nor vanish: unit rows are no further apart than 2
+      const bool divides = normalize ? delta < 1 : delta <= static_cast<double>(largest<typename L::Scalar>);
+      return of_elements(kernels::SmoothDifference{delta, divides}, divides ? 1 : 1 / delta);
+    }
+    if (distance == FeatureDistance::huber) {
+      const bool divides = delta < 1;
+      return of_elements(kernels::SmoothDifference{delta, divides}, divides ? delta : 1);
+    }
     return reduce(1, [&](const auto* s, const auto* t, double factor, G* grad_row) {
       return kernels::cosine_row<L>(s, t, n, factor, grad_row, grad.accumulate);
     });

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <limits>
+#include <type_traits>
 
 #include <distill/core/scalar.hpp>
 #include <distill/core/version.hpp>
@@ -52,21 +54,36 @@ struct AbsoluteDifference {
   }
 };
 
-/// f(d) = d^2 / (2 delta) up to |d| = delta, |d| - delta / 2 beyond
+/// f(d) = d^2 / (2 delta) up to |d| = delta, |d| - delta / 2 beyond; times delta, unless it `divides` by that
 struct SmoothDifference {
   double delta;
+  bool divides = true;
 
   template <class N>
   N value(N d) const {
-    const N limit = N(static_cast<typename N::Scalar>(delta));
+    const N limit = limit_in<N>();
     const N size = absolute(d);
     const N inner = select(size < limit, size, limit);
-    return inner / limit * (size - N(typename N::Scalar(0.5)) * inner);
+    return inner / divisor(limit) * (size - N(typename N::Scalar(0.5)) * inner);
   }
   template <class N>
   N slope(N d) const {
-    const N limit = N(static_cast<typename N::Scalar>(delta));
-    return select(absolute(d) < limit, d / limit, sign(d));
+    const N limit = limit_in<N>();
+    return select(absolute(d) < limit, d, sign(d) * limit) / divisor(limit);
+  }
+
+ private:
+  /// A delta that N has no number for is as good as its largest or smallest.
+  template <class N>
+  N limit_in() const {
+    using Limits = std::numeric_limits<typename N::Scalar>;
+    using Wider = std::common_type_t<double, typename N::Scalar>;
+    return N(static_cast<typename N::Scalar>(std::clamp(static_cast<Wider>(delta), static_cast<Wider>((Limits::min)()),
+                                                        static_cast<Wider>((Limits::max)()))));
+  }
+  template <class N>
+  N divisor(N limit) const {
+    return divides ? limit : N(typename N::Scalar(1));
   }
 };
 
@@ -194,7 +211,8 @@ double cosine_row(const S* s, const T* t, std::size_t n, double factor, S* grad,
     for (std::size_t j = 0; grad && !accumulate && j < n; ++j) detail::store_scalar(grad + j, 0.0);
     return 1;
   }
-  const double distance = unit_difference_row<L>(HalfSquaredDifference{}, Outer::sum, s, t, n, factor, grad, accumulate);
+  const double distance =
+      unit_difference_row<L>(HalfSquaredDifference{}, Outer::sum, s, t, n, factor, grad, accumulate);
   return (std::min)(distance, 2.0);  // of opposite rows it is 2 but for rounding; NaN stays
 }
 
