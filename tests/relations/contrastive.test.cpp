@@ -107,8 +107,20 @@ TEST_CASE("Contrastive: rows so small that their length has no inverse") {
   const std::vector<double> student{1e-310, 0, 1, 2, 0, 5e-324}, teacher{1, 2, 2e-310, 1, 0, -1};
   std::vector<double> grad(6);
   for (const double weight : {1.0, 1e3}) {
-    CHECK(std::isfinite(Contrastive{.weight = weight}(MatrixView{student.data(), 3, 2}, MatrixView{teacher.data(), 3, 2},
-                                                      MatrixView{grad.data(), 3, 2})));
+    CHECK(std::isfinite(Contrastive{.weight = weight}(
+        MatrixView{student.data(), 3, 2}, MatrixView{teacher.data(), 3, 2}, MatrixView{grad.data(), 3, 2})));
     for (const double g : grad) CHECK(!std::isnan(g));  // it may be beyond the numbers
+  }
+}
+
+TEST_CASE_TEMPLATE("Contrastive: a temperature that is next to 0", T, float, double) {
+  const std::vector<T> student{1, 0, 1, 2, 0, 1}, teacher{1, 2, 0, 1, 1, 0};
+  for (const double temperature : {1e-30, 1e-45, 1e-300, 1e-310}) {
+    CAPTURE(temperature);
+    std::vector<T> grad(6);
+    const double loss = Contrastive{.temperature = temperature}(
+        MatrixView{student.data(), 3, 2}, MatrixView{teacher.data(), 3, 2}, MatrixView{grad.data(), 3, 2});
+    CHECK(loss >= 0.1 / temperature);  // +infinity at 1e-310
+    for (const T g : grad) CHECK(std::isfinite(g));
   }
 }

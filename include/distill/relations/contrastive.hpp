@@ -74,6 +74,13 @@ struct Contrastive {
  private:
   static constexpr kernels::BatchMemory memory{1, 3};
 
+  /// A slope over a temperature next to 0, so that sums of n of them are numbers; NaN stays.
+  template <class C>
+  static double within_range(double slope, std::size_t n) {
+    const double most = static_cast<double>((std::numeric_limits<C>::max)()) / (4 * static_cast<double>(n));
+    return slope > most ? most : slope < -most ? -most : slope;
+  }
+
   template <class C, class Call>
   double compute(const Call& call, const RowOptions& options) const {
     const kernels::Batch<C> batch(call, memory, weight, options);
@@ -87,20 +94,21 @@ struct Contrastive {
     double* const dots = batch.vector(2);
     batch.for_each([&](std::size_t i) {
       C* const row = products + i * n;
-      const auto z = [&](std::size_t j) { return static_cast<double>(row[j]) / temperature; };
       double largest = -std::numeric_limits<double>::infinity();
-      for (std::size_t j = 0; j < n; ++j) largest = (std::max)(largest, z(j));
+      for (std::size_t j = 0; j < n; ++j) largest = (std::max)(largest, static_cast<double>(row[j]));
+      // less the largest before the division, which may be beyond the numbers
+      const auto z = [&](std::size_t j) { return (static_cast<double>(row[j]) - largest) / temperature; };
       double others = 0;  // without the sample's own term, so that a small loss keeps its digits
       for (std::size_t j = 0; j < n; ++j) {
-        if (j != i) others += std::exp(z(j) - largest);
+        if (j != i) others += std::exp(z(j));
       }
-      const double own = std::exp(z(i) - largest), sum = own + others;
-      batch.losses[i] = own > others ? std::log1p(others / own) : std::log(sum) + largest - z(i);
+      const double own = std::exp(z(i)), sum = own + others;
+      batch.losses[i] = own > others ? std::log1p(others / own) : std::log(sum) - z(i);
       if (!call.wants_gradient()) return;
       dots[i] = 0;
       for (std::size_t j = 0; j < n; ++j) {
-        const double slope = j == i ? -others / sum : std::exp(z(j) - largest) / sum;
-        const double m = factor * batch.weights[i] * slope / temperature;
+        const double slope = j == i ? -others / sum : std::exp(z(j)) / sum;
+        const double m = within_range<C>(factor * batch.weights[i] * slope / temperature, n);
         dots[i] += m * static_cast<double>(row[j]);
         row[j] = static_cast<C>(m);
       }
