@@ -222,3 +222,21 @@ TEST_CASE("top-k: bad teachers are named before anything is written") {
       },
       {"TopKKl", "log_probabilities has 1 rows, indices has 2"});
 }
+
+TEST_CASE("top-k: logits whose quotients by the temperature are no numbers") {
+  const std::vector<double> student{1.7e308, -1.7e308, 1.7e308}, log_p{-1, -2};
+  const std::vector<int> classes{0, 2};
+  std::vector<double> grad(3);
+  for (const Tail tail : {Tail::renormalise_teacher, Tail::renormalise_both}) {
+    const distill::TopKKl loss{.temperature = 0.5, .tail = tail};
+    // the student gives both classes 1/2, the teacher 1 / (1 + e^-2) and the rest
+    const double p = 1 / (1 + std::exp(-2.0));
+    CHECK(loss(MatrixView{student.data(), 1, 3},
+               distill::sparse_teacher(MatrixView{classes.data(), 1, 2}, MatrixView{log_p.data(), 1, 2}),
+               MatrixView{grad.data(), 1, 3}) ==
+          doctest::Approx(0.25 * (std::log(2.0) + p * std::log(p) + (1 - p) * std::log(1 - p))));
+    CHECK(grad[0] == doctest::Approx(0.5 * (0.5 - p)));
+    CHECK(grad[1] == 0);
+    CHECK(grad[2] == doctest::Approx(0.5 * (p - 0.5)));
+  }
+}

@@ -54,6 +54,27 @@ double log_sum(std::size_t n, const Numbers& x) {
   return largest + std::log(sum);
 }
 
+/// Scores over a temperature, less the largest `of` them: a quotient may be beyond the numbers, where a softmax is not.
+template <class Stored>
+class ShiftedScores {
+ public:
+  template <class Index>
+  ShiftedScores(const Stored* x, double temperature, std::size_t count, const Index& of)
+      : x_(x), temperature_(temperature) {
+    largest_ = -infinity<long double>;
+    for (std::size_t j = 0; j < count; ++j) {
+      if (const long double value = at(of(j)); !(value <= largest_)) largest_ = value;
+    }
+  }
+  double operator()(std::size_t i) const { return static_cast<double>((at(i) - largest_) / temperature_); }
+
+ private:
+  long double at(std::size_t i) const { return detail::load_scalar<long double>(x_ + i); }
+
+  const Stored* x_;
+  long double temperature_, largest_;
+};
+
 /// The student's side: logarithms of its probabilities of some classes and of all others together.
 template <class L, class Student>
 class SparseStudent {
@@ -74,6 +95,7 @@ class SparseStudent {
       log_total_ = scalar_log(stream_.sum) + ln_2 * stream_.offset;
       log_others_ = outside > 0x1p-60 * stream_.sum ? std::log(outside) + ln_2 * stream_.offset : log_of_others();
     } else {
+      shifted_.emplace(x, temperature, n, [](std::size_t i) { return i; });
       log_total_ = log_sum(n, [&](std::size_t i) { return scaled(i); });
       log_others_ = log_of_others();
     }
@@ -102,7 +124,9 @@ class SparseStudent {
   }
 
  private:
-  double scaled(std::size_t i) const { return detail::load_scalar<double>(x_ + i) / temperature_; }
+  double scaled(std::size_t i) const {
+    return is_ordinary_ ? detail::load_scalar<double>(x_ + i) / temperature_ : (*shifted_)(i);
+  }
 
   double exponent_of(std::size_t i) const {
     return exact_exponent(detail::load_scalar<double>(x_ + i), log2_e / temperature_, stream_.offset);
@@ -150,6 +174,7 @@ class SparseStudent {
   detail::ScratchFrame frame_;
   KeptRow<L> kept_[1];
   bool is_ordinary_;
+  std::optional<ShiftedScores<Student>> shifted_;  // of a row that is not
   double log_total_, log_others_;
 };
 
@@ -196,9 +221,9 @@ double sparse_row(const Term& term, double linear, const Student* x, std::size_t
   std::optional<SparseStudent<L, Student>> student;
   double log_others = -infinity<double>;
   if (options.tail == Tail::renormalise_both) {
-    const auto scaled = [&](std::size_t j) {
-      return detail::load_scalar<double>(x + classes[j].index) / options.temperature;
-    };
+    const ShiftedScores<Student> shifted(x, options.temperature, count,
+                                         [&](std::size_t j) { return classes[j].index; });
+    const auto scaled = [&](std::size_t j) { return shifted(classes[j].index); };
     const double inside = log_sum(count, scaled);
     for (std::size_t j = 0; j < count; ++j) classes[j].log_q = scaled(j) - inside;
   } else {
