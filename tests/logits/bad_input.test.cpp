@@ -803,3 +803,45 @@ TEST_CASE("softmax and its derivative at extreme temperatures") {
     }
   }
 }
+
+TEST_CASE_TEMPLATE("temperatures beyond float's range", T, float, double) {
+  const std::vector<T> student{1, 2, 3}, teacher{3, 2, 2}, zeros{0, 0, 0}, one_hot{0, 1, 0}, g{1, 2, 3};
+  std::vector<T> grad(3);
+  const MatrixView s{student.data(), 1, 3}, t{teacher.data(), 1, 3};
+  const MatrixView out{grad.data(), 1, 3};
+  for (const double temperature : {1e10, 1e38, 1e39, 1e100, 1e150}) {
+    CAPTURE(temperature);
+    CHECK(distill::BinaryKl{.temperature = temperature}(s, t, out) == doctest::Approx(5 / 8.0));
+    CHECK(grad[0] == doctest::Approx(-0.5));
+    CHECK(grad[1] == 0);
+    CHECK(grad[2] == doctest::Approx(0.25));
+    CHECK(distill::JensenShannon{.temperature = temperature}(s, t) == doctest::Approx(7 / 36.0));
+  }
+  const MatrixView hot{one_hot.data(), 1, 3};
+  const auto check_no_gradient = [&] {
+    for (T& x : grad) {
+      CHECK(x == 0);
+      x = 77;
+    }
+  };
+  for (const double temperature : {1e-30, 1e-39, 1e-45, 1e-100, 1e-150}) {
+    CAPTURE(temperature);
+    grad.assign(3, 77);
+    distill::Dist{.temperature = temperature}(s, t, out);
+    check_no_gradient();
+    distill::MultiLevel{.temperature = temperature}(s, t, out);
+    check_no_gradient();
+    distill::UniversalLogit{.temperature = temperature}(s, t, out);
+    check_no_gradient();
+    distill::BinaryKl{.temperature = temperature}(s, t, out);
+    check_no_gradient();
+    distill::softmax_backward(hot, MatrixView{g.data(), 1, 3}, out, temperature);
+    check_no_gradient();
+    distill::log_softmax_backward(s, MatrixView{zeros.data(), 1, 3}, out, temperature);
+    check_no_gradient();
+  }
+  // where the quotient is a number
+  const std::vector<T> third{T(0.25), T(0.25), T(0.5)}, small{T(4e-5), 0, 0};
+  distill::softmax_backward(MatrixView{third.data(), 1, 3}, MatrixView{small.data(), 1, 3}, out, 1e-40);
+  CHECK(static_cast<double>(grad[0]) / 7.5e34 == doctest::Approx(1));
+}

@@ -1,7 +1,10 @@
 // Rows of the vector-Jacobian products of softmax and log_softmax.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <cstddef>
+#include <limits>
 
 #include <distill/core/checks.hpp>
 #include <distill/core/gradient.hpp>
@@ -14,6 +17,22 @@ namespace distill {
 inline namespace DISTILL_ABI {
 namespace kernels {
 
+/// body(divide), divide(x) = x / temperature. The factor of a temperature next to 0 is too large a number, and so is
+/// made of two: infinity times 0 would be NaN.
+template <class L, class Body>
+void with_division(double temperature, const Body& body) {
+  using T = typename L::Scalar;
+  constexpr double most = static_cast<double>((std::numeric_limits<T>::max)());
+  const double inverse = 1 / temperature;
+  if (inverse <= most) {
+    const L factor(static_cast<T>(inverse));
+    body([=](L x) { return x * factor; });
+  } else {
+    const L root(static_cast<T>((std::min)(1 / std::sqrt(temperature), most)));
+    body([=](L x) { return x * root * root; });
+  }
+}
+
 /// grad = p * (g - sum(p * g)) / temperature
 template <class L, class Output, class GradOutput, class Grad>
 void softmax_backward_row(const Output* p, const GradOutput* g, std::size_t n, double temperature, Grad* grad,
@@ -21,10 +40,11 @@ void softmax_backward_row(const Output* p, const GradOutput* g, std::size_t n, d
   using T = typename L::Scalar;
   const auto at = [n](const auto* x, std::size_t i) { return load_up_to<L>(x + i, n - i, T(0)); };
   const L mean(static_cast<T>(sum_row<L>(n, [&](std::size_t i) { return at(p, i) * at(g, i); })));
-  const L factor(static_cast<T>(1 / temperature));
-  for (std::size_t i = 0; i < n; i += L::width) {
-    put(at(p, i) * (at(g, i) - mean) * factor, grad + i, n - i, accumulate);
-  }
+  with_division<L>(temperature, [&](const auto& divide) {
+    for (std::size_t i = 0; i < n; i += L::width) {
+      put(divide(at(p, i) * (at(g, i) - mean)), grad + i, n - i, accumulate);
+    }
+  });
 }
 
 /// grad = (g - exp(log_p) * sum(g)) / temperature
@@ -34,13 +54,14 @@ void log_softmax_backward_row(const Output* log_p, const GradOutput* g, std::siz
   using T = typename L::Scalar;
   const auto at = [n](const auto* x, std::size_t i) { return load_up_to<L>(x + i, n - i, T(0)); };
   const L sum(static_cast<T>(sum_row<L>(n, [&](std::size_t i) { return at(g, i); })));
-  const L factor(static_cast<T>(1 / temperature));
   ExpScale<L> scale(log2_e);
   scale.set_offset(0);
-  for (std::size_t i = 0; i < n; i += L::width) {
-    const L p = exp2(exponent(at(log_p, i), scale));
-    put((at(g, i) - p * sum) * factor, grad + i, n - i, accumulate);
-  }
+  with_division<L>(temperature, [&](const auto& divide) {
+    for (std::size_t i = 0; i < n; i += L::width) {
+      const L p = exp2(exponent(at(log_p, i), scale));
+      put(divide(at(g, i) - p * sum), grad + i, n - i, accumulate);
+    }
+  });
 }
 
 }  // namespace kernels
