@@ -144,6 +144,8 @@ TEST_CASE_TEMPLATE("a temperature that is not positive and finite throws", Loss,
   Loss loss;
   loss.set_temperature(-2);
   check_parameter(loss, {"temperature is -2, expected a positive finite number"});
+  loss.set_temperature(1e160);  // its square is no number
+  check_parameter(loss, {"temperature is 1e+160, expected at most 1e+150"});
 }
 
 TEST_CASE("softmax and log_softmax throw on such a temperature, forward and backward") {

@@ -39,6 +39,12 @@ inline void require_positive_finite(const char* who, const char* name, double va
   if (!(value > 0) || !std::isfinite(value)) fail(who, name, " is ", value, ", expected a positive finite number");
 }
 
+/// The temperature of a loss that may be multiplied by its square, which is to be a number.
+inline void require_temperature(const char* who, double temperature) {
+  require_positive_finite(who, "temperature", temperature);
+  if (temperature > 1e150) fail(who, "temperature is ", temperature, ", expected at most 1e+150");
+}
+
 inline void require_finite(const char* who, const char* name, double value) {
   if (!std::isfinite(value)) fail(who, name, " is ", value, ", expected a finite number");
 }

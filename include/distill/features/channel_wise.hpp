@@ -28,7 +28,7 @@ inline namespace DISTILL_ABI {
 /// Shapes      student, teacher, grad: FeatureMapView of batch x channels x (height x width), of the same shape; their
 ///             strides may differ. float, double, half or bfloat16; the teacher's type may differ, grad has the
 ///             student's. Computed in double if either is double, else in float
-/// Ranges      temperature > 0 and finite, weight finite; the loss is >= 0 times weight
+/// Ranges      0 < temperature <= 1e150, weight finite; the loss is >= 0 times weight
 /// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
 ///             student's memory. The teacher is a constant
 /// Gradient    d loss / d student_icx = weight * w_i / divisor * S / T * (q_icx - p_icx)
@@ -60,7 +60,7 @@ struct ChannelWise {
   double operator()(const Student& student_maps, const Teacher& teacher_maps, Grad&& gradient,
                     const RowOptions& options = {}) const {
     constexpr const char* who = "ChannelWise";
-    detail::require_positive_finite(who, "temperature", temperature);
+    detail::require_temperature(who, temperature);
     const auto call =
         detail::checked_pair(who, *this, as_feature_map(student_maps), as_feature_map(teacher_maps), gradient, options);
     return compute(call.student, call.teacher, call.grad, options);

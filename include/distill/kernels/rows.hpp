@@ -96,7 +96,8 @@ class KeptGradient {
   Stored* numbers_ = nullptr;
 };
 
-/// The factor of a softened loss that keeps its gradient's size at any temperature, if it is asked for.
+/// The factor of a softened loss that keeps its gradient's size at any temperature, if it is asked for. A number, as
+/// temperatures are checked.
 template <class Loss>
 double soft_scale(const Loss& loss) {
   return loss.scale_by_temperature_squared ? loss.temperature * loss.temperature : 1;

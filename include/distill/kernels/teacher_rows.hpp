@@ -258,7 +258,7 @@ double reduce_divergence(const Loss& loss, const Term& term, double entropy, con
 template <class Loss, class Term, class Student, class Teacher, class Grad>
 double divergence(const char* who, const Loss& loss, const Term& term, const Student& student, const Teacher& teacher,
                   Grad&& gradient, const RowOptions& options, double entropy = 0) {
-  require_positive_finite(who, "temperature", loss.temperature);
+  require_temperature(who, loss.temperature);
   return reduce_divergence(loss, term, entropy, checked_call(who, loss, student, teacher, gradient, options), options);
 }
 

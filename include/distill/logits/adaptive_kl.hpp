@@ -22,7 +22,7 @@ inline namespace DISTILL_ABI {
 ///
 /// Shapes      as KlDivergence; the teacher may be log_probabilities(x), or several teachers with weights
 ///             (core/teachers.hpp)
-/// Ranges      temperature > 0 and finite, tail_mass in [0, 1], weight finite; the loss is >= 0 times weight
+/// Ranges      0 < temperature <= 1e150, tail_mass in [0, 1], weight finite; the loss is >= 0 times weight
 /// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
 ///             student's memory. The teacher is a constant
 /// Gradient    a_i times KlDivergence's + (1 - a_i) times ReverseKl's; a_i is a constant
@@ -51,7 +51,7 @@ struct AdaptiveKl {
   template <class Student, class Teacher, class Grad, class = detail::enable_if_gradient<Grad>>
   double operator()(const Student& student, const Teacher& teacher, Grad&& grad, const RowOptions& options = {}) const {
     constexpr const char* who = "AdaptiveKl";
-    detail::require_positive_finite(who, "temperature", temperature);
+    detail::require_temperature(who, temperature);
     detail::require_unit_interval(who, "tail_mass", tail_mass);
     return compute(detail::checked_call(who, *this, student, teacher, grad, options), options);
   }

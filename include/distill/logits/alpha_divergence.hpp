@@ -20,7 +20,7 @@ inline namespace DISTILL_ABI {
 ///
 /// Shapes      as KlDivergence; the teacher may be log_probabilities(x), or several teachers with weights
 ///             (core/teachers.hpp)
-/// Ranges      temperature > 0 and finite, alpha finite, weight finite; the loss is >= 0 times weight, and with
+/// Ranges      0 < temperature <= 1e150, alpha finite, weight finite; the loss is >= 0 times weight, and with
 ///             0 < alpha < 1 at most S / (alpha (1 - alpha)) times weight
 /// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
 ///             student's memory. The teacher is a constant

@@ -19,7 +19,7 @@ inline namespace DISTILL_ABI {
 ///
 /// Shapes      as KlDivergence; there may be several teachers with weights (core/teachers.hpp). Log-probabilities
 ///             throw: they are not logits
-/// Ranges      temperature > 0 and finite, weight finite; the loss is >= 0 times weight
+/// Ranges      0 < temperature <= 1e150, weight finite; the loss is >= 0 times weight
 /// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
 ///             student's memory. The teacher is a constant
 /// Gradient    weight * w_i / divisor * S / T * (q_ij - p_ij)
@@ -49,7 +49,7 @@ struct BinaryKl {
   template <class Student, class Teacher, class Grad, class = detail::enable_if_gradient<Grad>>
   double operator()(const Student& student, const Teacher& teacher, Grad&& grad, const RowOptions& options = {}) const {
     constexpr const char* who = "BinaryKl";
-    detail::require_positive_finite(who, "temperature", temperature);
+    detail::require_temperature(who, temperature);
     detail::require_logits(who, teacher);
     return compute(detail::checked_call(who, *this, student, teacher, grad, options), options);
   }

@@ -25,7 +25,7 @@ inline namespace DISTILL_ABI {
 /// Shapes      as KlDivergence; the teacher may be log_probabilities(x), or several teachers with weights
 ///             (core/teachers.hpp). labels: one integer per row, from 0 to cols - 1, or ignore_label, which gives the
 ///             row weight 0
-/// Ranges      temperature > 0 and finite, alpha and beta >= 0 and finite, weight finite; the loss is >= 0 times weight
+/// Ranges      0 < temperature <= 1e150, alpha and beta >= 0 and finite, weight finite; the loss is >= 0 times weight
 /// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
 ///             student's memory. The teacher is a constant
 /// Gradient    weight * w_i / divisor * S / T * alpha (q_y - p_y) for the label, and for the others beta (q'_j - p'_j)
@@ -60,7 +60,7 @@ struct DecoupledKd {
   double operator()(const Student& student, const Teacher& teacher, const Labels& labels, Grad&& grad,
                     const RowOptions& options = {}) const {
     constexpr const char* who = "DecoupledKd";
-    detail::require_positive_finite(who, "temperature", temperature);
+    detail::require_temperature(who, temperature);
     detail::require_nonnegative_finite(who, "alpha", alpha);
     detail::require_nonnegative_finite(who, "beta", beta);
     const auto call = detail::checked_call(who, *this, student, teacher, grad, options);

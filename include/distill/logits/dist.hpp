@@ -27,7 +27,7 @@ inline namespace DISTILL_ABI {
 ///
 /// Shapes      as KlDivergence; the teacher may be log_probabilities(x), or several teachers with weights
 ///             (core/teachers.hpp)
-/// Ranges      temperature > 0 and finite, beta, gamma and epsilon >= 0 and finite, weight finite; the loss is >= 0
+/// Ranges      0 < temperature <= 1e150, beta, gamma and epsilon >= 0 and finite, weight finite; the loss is >= 0
 ///             times weight
 /// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
 ///             student's memory. The teacher is a constant. RowOptions::losses receives beta S (1 - r(q_i, p_i)) per
@@ -62,7 +62,7 @@ struct Dist {
   template <class Student, class Teacher, class Grad, class = detail::enable_if_gradient<Grad>>
   double operator()(const Student& student, const Teacher& teacher, Grad&& grad, const RowOptions& options = {}) const {
     constexpr const char* who = "Dist";
-    detail::require_positive_finite(who, "temperature", temperature);
+    detail::require_temperature(who, temperature);
     detail::require_nonnegative_finite(who, "beta", beta);
     detail::require_nonnegative_finite(who, "gamma", gamma);
     detail::require_nonnegative_finite(who, "epsilon", epsilon);

@@ -25,7 +25,7 @@ enum class JensenShannonEnds {
 ///
 /// Shapes      as KlDivergence; the teacher may be log_probabilities(x), or several teachers with weights
 ///             (core/teachers.hpp)
-/// Ranges      temperature > 0 and finite, beta in [0, 1], weight finite; the loss is from 0 to S times the entropy of
+/// Ranges      0 < temperature <= 1e150, beta in [0, 1], weight finite; the loss is from 0 to S times the entropy of
 ///             (beta, 1 - beta) times weight, at most S ln 2; at the ends with `ends` of kl it is >= 0
 /// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
 ///             student's memory. The teacher is a constant

@@ -21,7 +21,7 @@ inline namespace DISTILL_ABI {
 /// Shapes      student, teacher, grad: rows x cols (one sample per row) of raw scores: float, double, half or bfloat16;
 ///             the teacher's type may differ, grad has the student's. Computed in double if either is double, else in
 ///             float. The teacher may be log_probabilities(x), or several teachers with weights (core/teachers.hpp)
-/// Ranges      temperature > 0 and finite, weight finite; the loss is >= 0 times weight
+/// Ranges      0 < temperature <= 1e150, weight finite; the loss is >= 0 times weight
 /// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
 ///             student's memory. The teacher is a constant
 /// Gradient    d loss / d student_ij = weight * w_i / divisor * S / T * (q_ij - p_ij)
@@ -56,7 +56,7 @@ struct KlDivergence {
   template <class Student, class Teacher, class Grad, class = detail::enable_if_gradient<Grad>>
   double operator()(const Student& student, const Teacher& teacher, Grad&& grad, const RowOptions& options = {}) const {
     constexpr const char* who = "KlDivergence";
-    detail::require_positive_finite(who, "temperature", temperature);
+    detail::require_temperature(who, temperature);
     return compute(detail::checked_call(who, *this, student, teacher, grad, options), options);
   }
 

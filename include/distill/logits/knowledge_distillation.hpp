@@ -27,7 +27,7 @@ inline namespace DISTILL_ABI {
 ///             float. The teacher may be log_probabilities(x), or several teachers with weights (core/teachers.hpp).
 ///             labels: one integer per row, from 0 to cols - 1, or ignore_label, which gives the row weight 0 in both
 ///             terms
-/// Ranges      temperature > 0 and finite, alpha in [0, 1], weight finite; the loss is >= 0 times weight
+/// Ranges      0 < temperature <= 1e150, alpha in [0, 1], weight finite; the loss is >= 0 times weight
 /// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
 ///             student's memory. The teacher is a constant
 /// Gradient    weight * w_i / divisor * (alpha T (q_ij - p_ij) + (1 - alpha) (softmax(student_i)_j - [j = label_i]))
@@ -62,7 +62,7 @@ struct KnowledgeDistillation {
   double operator()(const Student& student, const Teacher& teacher, const Labels& labels, Grad&& grad,
                     const RowOptions& options = {}) const {
     constexpr const char* who = "KnowledgeDistillation";
-    detail::require_positive_finite(who, "temperature", temperature);
+    detail::require_temperature(who, temperature);
     detail::require_unit_interval(who, "alpha", alpha);
     const auto call = detail::checked_call(who, *this, student, teacher, grad, options);
     return compute(call, detail::checked_labels_of(who, *this, labels, call, options), options);

@@ -17,7 +17,7 @@ inline namespace DISTILL_ABI {
 ///     p = softmax(teacher / T), q = softmax(student / T), S = T^2 if scale_by_temperature_squared, else 1
 ///
 /// Shapes      as KlDivergence; the teacher may be log_probabilities(x), or several teachers with weights
-/// Ranges      temperature > 0 and finite, weight finite; the loss is >= 0 times weight
+/// Ranges      0 < temperature <= 1e150, weight finite; the loss is >= 0 times weight
 /// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
 ///             student's memory. The teacher is a constant
 /// Gradient    weight * w_i / divisor * S / T * q_ij (ln q_ij - ln p_ij - KL(q_i || p_i))

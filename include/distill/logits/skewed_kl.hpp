@@ -19,7 +19,7 @@ inline namespace DISTILL_ABI {
 ///
 /// Shapes      as KlDivergence; the teacher may be log_probabilities(x), or several teachers with weights
 ///             (core/teachers.hpp)
-/// Ranges      temperature > 0 and finite, skew in [0, 1], weight finite; the loss is from 0 to S ln(1 / skew) times
+/// Ranges      0 < temperature <= 1e150, skew in [0, 1], weight finite; the loss is from 0 to S ln(1 / skew) times
 ///             weight (with subtract_teacher_entropy), and 0 where p = q
 /// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
 ///             student's memory. The teacher is a constant

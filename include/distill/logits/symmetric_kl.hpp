@@ -18,7 +18,7 @@ inline namespace DISTILL_ABI {
 ///
 /// Shapes      as KlDivergence; the teacher may be log_probabilities(x), or several teachers with weights
 ///             (core/teachers.hpp)
-/// Ranges      temperature > 0 and finite, forward_weight in [0, 1], weight finite; the loss is >= 0 times weight
+/// Ranges      0 < temperature <= 1e150, forward_weight in [0, 1], weight finite; the loss is >= 0 times weight
 /// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
 ///             student's memory. The teacher is a constant
 /// Gradient    forward_weight times KlDivergence's + (1 - forward_weight) times ReverseKl's

@@ -106,7 +106,7 @@ template <class Loss, class Term, class Student, class Index, class T, class Gra
 double top_k(const char* who, const Loss& loss, const Term& term, double linear, const Student& student_scores,
              const SparseTeacherView<Index, T>& teacher, Grad&& gradient, const RowOptions& options) {
   const auto student = read_only(as_matrix(student_scores));
-  require_positive_finite(who, "temperature", loss.temperature);
+  require_temperature(who, loss.temperature);
   require_positive_finite(who, "teacher_temperature", loss.teacher_temperature);
   if (loss.tail < Tail::renormalise_teacher || loss.tail > Tail::truncate) {
     fail(who, "tail is ", static_cast<int>(loss.tail), ", expected a Tail");
@@ -129,7 +129,7 @@ double top_k(const char* who, const Loss& loss, const Term& term, double linear,
 /// Shapes      student, grad: rows x cols of logits; teacher: sparse_teacher(indices, log_probabilities), both rows x
 ///             k, any k up to cols, any integer type. Scalars: float, double, half or bfloat16; computed in the
 ///             student's type, in double over the k classes
-/// Ranges      temperature and teacher_temperature > 0 and finite, weight finite; indices from 0 to cols - 1, each once
+/// Ranges      0 < temperature <= 1e150, teacher_temperature > 0 and finite, weight finite; indices from 0 to cols - 1, each once
 ///             per row. teacher_temperature is the one at which the log-probabilities were computed; they are softened
 ///             from there to temperature. With the renormalise_* tails, logits are correct in their place
 /// Returns     the loss; grad (if passed) receives d loss / d student for all classes; add_to(grad) adds it. grad may

@@ -18,7 +18,7 @@ inline namespace DISTILL_ABI {
 ///
 /// Shapes      as KlDivergence; the teacher may be log_probabilities(x), or several teachers with weights
 ///             (core/teachers.hpp)
-/// Ranges      temperature > 0 and finite, weight finite; the loss is from 0 to S times weight
+/// Ranges      0 < temperature <= 1e150, weight finite; the loss is from 0 to S times weight
 /// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
 ///             student's memory. The teacher is a constant
 /// Gradient    weight * w_i / divisor * S / T * q_ij (s_ij - sum_k q_ik s_ik),    s = sign(q - p) / 2, 0 where p = q

@@ -26,7 +26,7 @@ inline namespace DISTILL_ABI {
 /// Shapes      as KlDivergence; the teacher may be log_probabilities(x), or several teachers with weights
 ///             (core/teachers.hpp). labels: one integer per row, from 0 to cols - 1, or ignore_label, which gives the
 ///             row weight 0
-/// Ranges      temperature > 0 and finite, weight finite; the loss is >= 0 times weight; a_i is in [0, 1]
+/// Ranges      0 < temperature <= 1e150, weight finite; the loss is >= 0 times weight; a_i is in [0, 1]
 /// Returns     the loss; grad (if passed) receives d loss / d student; add_to(grad) adds it. grad may be exactly the
 ///             student's memory. The teacher is a constant
 /// Gradient    weight * w_i / divisor * a_i S / T * (q_ij - p_ij); a_i is a constant
@@ -60,7 +60,7 @@ struct WeightedSoftLabel {
   double operator()(const Student& student, const Teacher& teacher, const Labels& labels, Grad&& grad,
                     const RowOptions& options = {}) const {
     constexpr const char* who = "WeightedSoftLabel";
-    detail::require_positive_finite(who, "temperature", temperature);
+    detail::require_temperature(who, temperature);
     detail::require_nonnegative_finite(who, "teacher_epsilon", teacher_epsilon);
     const auto call = detail::checked_call(who, *this, student, teacher, grad, options);
     return compute(call, detail::checked_labels_of(who, *this, labels, call, options), options);
