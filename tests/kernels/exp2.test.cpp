@@ -123,6 +123,16 @@ TEST_CASE("has_fma is told truly") {
   }
 }
 
+TEST_CASE_TEMPLATE("single numbers are multiplied and added in one operation where the machine can", T, float, double) {
+  using One = Lanes<T, distill::kernels::ScalarArch>;
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA) || (defined(__FP_FAST_FMA) && defined(__FP_FAST_FMAF))
+  CHECK(distill::kernels::is_fast_fma<T>);
+#endif
+  volatile T e = std::numeric_limits<T>::epsilon();
+  const T square = fma(One(1 + e), One(1 - e), One(T(-1))).value;
+  if (distill::kernels::is_fast_fma<T>) CHECK(square == -e * e);
+}
+
 TEST_CASE_TEMPLATE("exp2 of finite numbers is the same, and reports those beyond its range", Arch,
                    DISTILL_TEST_ARCHITECTURES) {
   const auto check = [](auto type) {

@@ -90,15 +90,25 @@ struct Lanes<T, ScalarArch> {
   friend Mask operator<(Lanes a, Lanes b) { return a.value < b.value; }
 };
 
+/// Whether the machine multiplies and adds single numbers in one operation. x86 and ARM have a macro for that, others
+/// (POWER, s390, RISC-V) what C has for it.
+template <class T>
+inline constexpr bool is_fast_fma = false;
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA) || defined(__FP_FAST_FMAF)
+template <>
+inline constexpr bool is_fast_fma<float> = true;
+#endif
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA) || defined(__FP_FAST_FMA)
+template <>
+inline constexpr bool is_fast_fma<double> = true;
+#endif
+
 /// a * b + c, rounded once where the machine can: else it would be up to the compiler how often.
 template <class T>
 Lanes<T, ScalarArch> fma(Lanes<T, ScalarArch> a, Lanes<T, ScalarArch> b, Lanes<T, ScalarArch> c) {
-#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
-  if constexpr (!std::is_same_v<T, long double>) {
+  if constexpr (is_fast_fma<T>) {
     return std::fma(a.value, b.value, c.value);
-  } else
-#endif
-  {
+  } else {
     return a.value * b.value + c.value;
   }
 }
