@@ -15,6 +15,7 @@
 #include <distill/core/version.hpp>
 #include <distill/core/views.hpp>
 #include <distill/kernels/channel_squares.hpp>
+#include <distill/kernels/held_exceptions.hpp>
 #include <distill/kernels/lanes.hpp>
 #include <distill/kernels/memory.hpp>
 #include <distill/kernels/rows.hpp>
@@ -191,6 +192,7 @@ struct VariationalInformation {
         });
 
     if (all_halves) {
+      const kernels::ExceptionsHeld held;  // sums and the gradient may be beyond their types where the loss is not
       const kernels::SampleWeights weights(options.weights, student.batch);
       const double factor =
           weight / kernels::reduction_divisor(reduction, kernels::batch_weight(options, weights.total()), terms);

@@ -88,7 +88,7 @@ void half_squared_channels(const SamplePair<S, T>& pair, const typename L::Scala
         s.at(c, p),        t.at(c, p), g.data ? g.at(c, p) : nullptr, count, 1, s.position_stride, t.position_stride,
         g.position_stride, a};
     const auto total = pair_rows<Lanes<typename L::Scalar, ScalarArch>>(terms, rows, static_cast<double>(slopes[c]));
-    return std::isfinite(total) ? static_cast<double>(total) : std::numeric_limits<double>::quiet_NaN();
+    return finite_sum(total);
   };
   if (neighbours_of(student, teacher, grad) == Neighbours::neither) {
     for (std::size_t c = 0; c < channels; ++c) halves[c] = one_by_one(c, 0, positions);

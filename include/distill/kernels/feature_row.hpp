@@ -9,6 +9,7 @@
 
 #include <distill/core/scalar.hpp>
 #include <distill/core/version.hpp>
+#include <distill/kernels/held_exceptions.hpp>
 #include <distill/kernels/lanes.hpp>
 #include <distill/kernels/memory.hpp>
 #include <distill/kernels/pair_rows.hpp>
@@ -186,6 +187,7 @@ double unit_difference_row(const F& f, Outer outer, const S* s, const T* t, std:
   };
   const auto norms = squared_norms<L>(s, t, n);
   if (norms.are_safe()) return run(norms, L{});
+  const AllExceptionsHeld held;
   const auto wide_norms = squared_norms<Wide<L>>(s, t, n);
   return wide_norms.are_finite() ? run(wide_norms, Wide<L>{}) : poisoned_row(grad, n);
 }

@@ -10,6 +10,7 @@
 #include <distill/core/version.hpp>
 #include <distill/core/views.hpp>
 #include <distill/kernels/batch.hpp>
+#include <distill/kernels/held_exceptions.hpp>
 #include <distill/kernels/lanes.hpp>
 #include <distill/kernels/memory.hpp>
 #include <distill/kernels/pair_rows.hpp>
@@ -58,8 +59,12 @@ const double* inverse_lengths(const Batch<C>& batch, const MatrixView<T>& matrix
       return static_cast<double>(inverse > most ? most : inverse);
     };
     const double quick = sum_of_squares<double>(row, matrix.cols);
-    out[k] = is_safe_sum<Lanes<double, ScalarArch>>(quick) ? inverse_root(quick)
-                                                           : inverse_root(sum_of_squares<long double>(row, matrix.cols));
+    if (is_safe_sum<Lanes<double, ScalarArch>>(quick)) {
+      out[k] = inverse_root(quick);
+    } else {
+      const AllExceptionsHeld held;
+      out[k] = inverse_root(sum_of_squares<long double>(row, matrix.cols));
+    }
   });
   return out;
 }

@@ -31,7 +31,7 @@ class AllExceptionsHeld {
 #if defined(DISTILL_HAS_MXCSR)
 #undef DISTILL_HAS_MXCSR
 
-/// The same for float and double alone, in a few instructions.
+/// The same for float and double alone, in a few instructions. What computes in long double holds all.
 class ExceptionsHeld {
  public:
   ExceptionsHeld() : control_(_mm_getcsr()) {

@@ -63,7 +63,7 @@ double pair_maps(const Terms& terms, const FeatureMapView<S>& student, const Fea
           [&](std::size_t) { return terms.of_channel(c); }, rows_from(c, s.positions(), 1, position_stride), factor);
     }
   }
-  return std::isfinite(total) ? static_cast<double>(total) : std::numeric_limits<double>::quiet_NaN();
+  return finite_sum(total);
 }
 
 }  // namespace kernels

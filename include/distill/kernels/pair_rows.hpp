@@ -12,6 +12,7 @@
 
 #include <distill/core/scalar.hpp>
 #include <distill/core/version.hpp>
+#include <distill/kernels/held_exceptions.hpp>
 #include <distill/kernels/lanes.hpp>
 #include <distill/kernels/memory.hpp>
 #include <distill/kernels/pooling.hpp>
@@ -35,6 +36,16 @@ template <class L>
 bool is_safe_sum(total_t<L> sum) {
   using T = typename L::Scalar;
   return sum >= least_safe_sum<L> && sum <= static_cast<total_t<L>>((std::numeric_limits<T>::max)());
+}
+
+/// A sum in double, NaN if it is not finite. One beyond double is infinite, and raises nothing.
+template <class Total>
+double finite_sum(Total total) {
+  const AllExceptionsHeld held;
+  return std::isfinite(total) ? static_cast<double>(total) : std::numeric_limits<double>::quiet_NaN();
+}
+inline double finite_sum(double total) {
+  return std::isfinite(total) ? total : std::numeric_limits<double>::quiet_NaN();
 }
 
 /// A number of a row that is not finite makes the row's loss and gradient NaN.
@@ -111,6 +122,7 @@ total_t<Wide<L>> pair_rows(const Terms& terms, const PairRows<S, T>& pairs, doub
         total += static_cast<total_t<Wide<L>>>(quick);
         if (pairs.grad && !in_one_pass) look(Gradient{}, L{});
       } else {
+        const AllExceptionsHeld held;
         total += look(Values{}, Wide<L>{});
         if (pairs.grad) look(Gradient{}, Wide<L>{});
       }
@@ -123,7 +135,7 @@ total_t<Wide<L>> pair_rows(const Terms& terms, const PairRows<S, T>& pairs, doub
 template <class L, class Terms, class S, class T>
 double pair_row(const Terms& terms, const S* s, const T* t, std::size_t n, double factor, S* grad, bool accumulate) {
   const auto total = pair_rows<L>(terms, PairRows<S, T>{s, t, grad, 1, n, n, n, n, accumulate}, factor);
-  return std::isfinite(total) ? static_cast<double>(total) : poisoned_row(grad, n);
+  return std::isfinite(total) ? finite_sum(total) : poisoned_row(grad, n);
 }
 
 }  // namespace kernels

@@ -11,6 +11,7 @@
 #include <distill/core/version.hpp>
 #include <distill/kernels/channels.hpp>
 #include <distill/kernels/feature_row.hpp>
+#include <distill/kernels/held_exceptions.hpp>
 #include <distill/kernels/lanes.hpp>
 #include <distill/kernels/memory.hpp>
 #include <distill/kernels/rows.hpp>
@@ -141,10 +142,9 @@ bool compute_pearson_channel(const ChannelRows<const S>& student, const ChannelR
 template <class L, class S, class T, class G>
 void pearson_channel(const ChannelRows<const S>& student, const ChannelRows<const T>& teacher, std::size_t n,
                      const SampleWeights& weights, double epsilon, double factor, const PearsonOutput<G>& out) {
-  if (compute_pearson_channel<L, false>(student, teacher, n, weights, epsilon, factor, out) ||
-      compute_pearson_channel<Wide<L>, true>(student, teacher, n, weights, epsilon, factor, out)) {
-    return;
-  }
+  if (compute_pearson_channel<L, false>(student, teacher, n, weights, epsilon, factor, out)) return;
+  const AllExceptionsHeld held;
+  if (compute_pearson_channel<Wide<L>, true>(student, teacher, n, weights, epsilon, factor, out)) return;
   weights.for_each([&](std::size_t i, double) { out.losses[i * out.loss_stride] = poisoned_row(out.grad.row(i), n); });
 }
 

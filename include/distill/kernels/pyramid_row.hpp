@@ -8,6 +8,7 @@
 #include <distill/core/scratch.hpp>
 #include <distill/core/version.hpp>
 #include <distill/kernels/feature_row.hpp>
+#include <distill/kernels/held_exceptions.hpp>
 #include <distill/kernels/lanes.hpp>
 #include <distill/kernels/memory.hpp>
 #include <distill/kernels/pooling.hpp>
@@ -115,10 +116,9 @@ bool compute_pyramid_row(const Pyramid& pyramid, const S* s, const T* t, double 
 template <class L, class S, class T, class G>
 double pyramid_row(const Pyramid& pyramid, const S* s, const T* t, double factor, G* grad, bool accumulate) {
   double loss = 0;
-  if (compute_pyramid_row<L, false>(pyramid, s, t, factor, grad, accumulate, loss) ||
-      compute_pyramid_row<Wide<L>, true>(pyramid, s, t, factor, grad, accumulate, loss)) {
-    return loss;
-  }
+  if (compute_pyramid_row<L, false>(pyramid, s, t, factor, grad, accumulate, loss)) return loss;
+  const AllExceptionsHeld held;
+  if (compute_pyramid_row<Wide<L>, true>(pyramid, s, t, factor, grad, accumulate, loss)) return loss;
   return poisoned_row(grad, pyramid.height * pyramid.width);
 }
 

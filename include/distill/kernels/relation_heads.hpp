@@ -13,6 +13,7 @@
 #include <distill/core/version.hpp>
 #include <distill/kernels/distillation_row.hpp>
 #include <distill/kernels/exact_row.hpp>
+#include <distill/kernels/held_exceptions.hpp>
 #include <distill/kernels/lanes.hpp>
 #include <distill/kernels/memory.hpp>
 #include <distill/kernels/pooling.hpp>
@@ -96,11 +97,11 @@ class RelationHeads {
   /// The same in long double, by the plain formulas.
   double exact_head(std::size_t h, double factor) const {
     using X = long double;
+    const AllExceptionsHeld held;
     const std::size_t d = student_width_;
     detail::ScratchFrame frame;
     X *const s = frame.take<X>(n_ * d), *const grad = frame.take<X>(n_ * d);
-    X *const t = frame.take<X>(n_ * teacher_width_), *const log_q = frame.take<X>(n_),
-             *const log_p = frame.take<X>(n_);
+    X *const t = frame.take<X>(n_ * teacher_width_), *const log_q = frame.take<X>(n_), *const log_p = frame.take<X>(n_);
     gather<Exact>(student_, h, d, s);
     gather<Exact>(teacher_, h, teacher_width_, t);
     std::fill_n(grad, n_ * d, X(0));

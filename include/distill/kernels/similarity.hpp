@@ -6,6 +6,7 @@
 #include <cstddef>
 
 #include <distill/core/version.hpp>
+#include <distill/kernels/held_exceptions.hpp>
 #include <distill/kernels/lanes.hpp>
 #include <distill/kernels/memory.hpp>
 #include <distill/kernels/pair_rows.hpp>
@@ -67,6 +68,7 @@ SimilarityRow similarity_row(typename L::Scalar* s, const typename L::Scalar* t,
   };
   const auto s_squares = weighted_squares<L>(s, weights, n), t_squares = weighted_squares<L>(t, weights, n);
   if (is_safe_sum<L>(s_squares) && is_safe_sum<L>(t_squares)) return run(L{}, s_squares, t_squares);
+  const AllExceptionsHeld held;
   using W = Wide<L>;
   return run(W{}, weighted_squares<W>(s, weights, n), weighted_squares<W>(t, weights, n));
 }

@@ -16,6 +16,7 @@
 #include <distill/core/version.hpp>
 #include <distill/kernels/divergence.hpp>
 #include <distill/kernels/exp_stream.hpp>
+#include <distill/kernels/held_exceptions.hpp>
 #include <distill/kernels/log.hpp>
 #include <distill/kernels/memory.hpp>
 #include <distill/kernels/sum_row.hpp>
@@ -66,7 +67,10 @@ class ShiftedScores {
       if (const long double value = at(of(j)); !(value <= largest_)) largest_ = value;
     }
   }
-  double operator()(std::size_t i) const { return static_cast<double>((at(i) - largest_) / temperature_); }
+  double operator()(std::size_t i) const {
+    const AllExceptionsHeld held;
+    return static_cast<double>((at(i) - largest_) / temperature_);
+  }
 
  private:
   long double at(std::size_t i) const { return detail::load_scalar<long double>(x_ + i); }
