@@ -31,7 +31,7 @@ struct BatchRows {
 template <class T>
 BatchRows(MatrixView<T>, const double* = nullptr, bool = false) -> BatchRows<T>;
 
-/// The sum of squares, to a few roundings however many there are: rows of one direction are to be found by their lengths.
+/// The sum of squares, to a few roundings however many there are: rows of one direction are found by their lengths.
 template <class Sum, class T>
 Sum sum_of_squares(const T* row, std::size_t n) {
   constexpr std::size_t chains = 4;  // each waits for itself only

@@ -129,9 +129,10 @@ double top_k(const char* who, const Loss& loss, const Term& term, double linear,
 /// Shapes      student, grad: rows x cols of logits; teacher: sparse_teacher(indices, log_probabilities), both rows x
 ///             k, any k up to cols, any integer type. Scalars: float, double, half or bfloat16; computed in the
 ///             student's type, in double over the k classes
-/// Ranges      0 < temperature <= 1e150, teacher_temperature > 0 and finite, weight finite; indices from 0 to cols - 1, each once
-///             per row. teacher_temperature is the one at which the log-probabilities were computed; they are softened
-///             from there to temperature. With the renormalise_* tails, logits are correct in their place
+/// Ranges      0 < temperature <= 1e150, teacher_temperature > 0 and finite, weight finite; indices from 0 to
+///             cols - 1, each once per row. teacher_temperature is the one at which the log-probabilities were computed;
+///             they are softened from there to temperature. With the renormalise_* tails, logits are correct in their
+///             place
 /// Returns     the loss; grad (if passed) receives d loss / d student for all classes; add_to(grad) adds it. grad may
 ///             be exactly the student's memory. The teacher is a constant
 /// Gradient    weight * w_i / divisor * S / T * q_ij (h_ij - sum_k q_ik h_ik), with h the divergence's derivative for
