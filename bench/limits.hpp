@@ -5,8 +5,8 @@
 
 #include <cstddef>
 
-#include <distill/kernels/exp2.hpp>
-#include <distill/kernels/memory.hpp>
+#include <distill/kernels/simd/exp2.hpp>
+#include <distill/kernels/simd/memory.hpp>
 
 namespace bench {
 

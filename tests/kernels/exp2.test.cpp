@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <distill/kernels/exp2.hpp>
-#include <distill/kernels/memory.hpp>
+#include <distill/kernels/simd/exp2.hpp>
+#include <distill/kernels/simd/memory.hpp>
 #include <limits>
 #include <random>
 #include <utility>

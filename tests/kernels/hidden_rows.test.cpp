@@ -1,7 +1,7 @@
 // The rows of the losses on hidden layers, on every architecture that one build can run.
 #include <doctest/doctest.h>
-#include <distill/kernels/attention_row.hpp>
-#include <distill/kernels/feature_row.hpp>
+#include <distill/kernels/maps/attention_row.hpp>
+#include <distill/kernels/rows/feature_row.hpp>
 
 #include <cmath>
 #include <initializer_list>

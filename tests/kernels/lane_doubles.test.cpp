@@ -1,7 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <distill/kernels/lane_doubles.hpp>
+#include <distill/kernels/simd/lane_doubles.hpp>
 #include <limits>
 
 #include "support/architectures.hpp"

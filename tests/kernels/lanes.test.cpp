@@ -3,8 +3,8 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <distill/kernels/lanes.hpp>
-#include <distill/kernels/memory.hpp>
+#include <distill/kernels/simd/lanes.hpp>
+#include <distill/kernels/simd/memory.hpp>
 #include <limits>
 #include <vector>
 

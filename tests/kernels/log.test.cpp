@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <distill/kernels/log.hpp>
-#include <distill/kernels/memory.hpp>
+#include <distill/kernels/simd/log.hpp>
+#include <distill/kernels/simd/memory.hpp>
 #include <limits>
 #include <random>
 

@@ -1,7 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <cstddef>
-#include <distill/kernels/products.hpp>
+#include <distill/kernels/products/products.hpp>
 #include <vector>
 
 namespace {

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <distill/kernels/cross_entropy_row.hpp>
-#include <distill/kernels/distillation_row.hpp>
+#include <distill/kernels/scores/cross_entropy_row.hpp>
+#include <distill/kernels/scores/distillation_row.hpp>
 #include <distill/logits/log_softmax.hpp>
 #include <distill/logits/softmax.hpp>
 #include <vector>

@@ -1,7 +1,7 @@
 // The architectures that one build can test: scalar code, the default, and narrower ones that the compiler enables.
 #pragma once
 
-#include <distill/kernels/lanes.hpp>
+#include <distill/kernels/simd/lanes.hpp>
 
 namespace support {
 

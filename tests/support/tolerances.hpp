@@ -1,7 +1,7 @@
 // All tolerances of the tests, by scalar type, with their reasons.
 #pragma once
 
-#include <distill/kernels/lanes.hpp>
+#include <distill/kernels/simd/lanes.hpp>
 #include <limits>
 
 namespace tolerances {

@@ -13,10 +13,10 @@
 #include <distill/core/token_mask.hpp>
 #include <distill/core/version.hpp>
 #include <distill/core/views.hpp>
-#include <distill/kernels/attention_matrix.hpp>
-#include <distill/kernels/pooling.hpp>
-#include <distill/kernels/rows.hpp>
-#include <distill/kernels/token_runs.hpp>
+#include <distill/kernels/maps/attention_matrix.hpp>
+#include <distill/kernels/maps/sample_maps.hpp>
+#include <distill/kernels/maps/token_runs.hpp>
+#include <distill/kernels/rows/rows.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {

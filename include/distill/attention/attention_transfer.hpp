@@ -12,8 +12,9 @@
 #include <distill/core/options.hpp>
 #include <distill/core/version.hpp>
 #include <distill/core/views.hpp>
-#include <distill/kernels/attention_row.hpp>
-#include <distill/kernels/rows.hpp>
+#include <distill/kernels/maps/attention_row.hpp>
+#include <distill/kernels/maps/sample_maps.hpp>
+#include <distill/kernels/rows/rows.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {
@@ -97,8 +98,8 @@ struct AttentionTransfer {
                                                                              width,
                                                                              grad.accumulate};
             // where the maps have no position in common, it is the largest but for rounding; NaN stays
-            return (std::min)(
-                kernels::attention_row<L>(power_of, kernels::SquaredDifference{}, outer, sample, factor), largest);
+            return (std::min)(kernels::attention_row<L>(power_of, kernels::SquaredDifference{}, outer, sample, factor),
+                              largest);
           });
     });
   }

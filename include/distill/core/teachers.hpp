@@ -1,4 +1,5 @@
-// What may be a loss's teacher: one matrix of scores, or several with weights, of logits or log-probabilities.
+// What may be a loss's teacher: one matrix of scores, or several with weights, of logits or log-probabilities; or a
+// few classes of each row.
 #pragma once
 
 #include <cstddef>
@@ -132,6 +133,30 @@ auto weighted(const X& teacher, double weight) {
   const auto scores = detail::as_scores(teacher);
   return WeightedTeacher<std::remove_pointer_t<decltype(scores.matrix.data)>>{scores, weight};
 }
+
+/// The k classes per row that a teacher gives, in any order, and their log-probabilities; both rows x k. An entry of
+/// -infinity is a class with probability 0.
+template <class Index, class T>
+struct SparseTeacherView {
+  MatrixView<Index> indices;
+  MatrixView<T> log_probabilities;
+};
+
+/// `top_k(student, sparse_teacher(indices, log_probabilities), grad)`
+template <class Indices, class LogProbabilities>
+auto sparse_teacher(const Indices& indices, const LogProbabilities& log_probabilities) {
+  const auto i = detail::read_only(as_matrix(indices));
+  const auto p = detail::read_only(as_matrix(log_probabilities));
+  return SparseTeacherView<std::remove_pointer_t<decltype(i.data)>, std::remove_pointer_t<decltype(p.data)>>{i, p};
+}
+
+/// How classes that a sparse teacher does not give are treated.
+enum class Tail {
+  renormalise_teacher,  ///< the teacher gives them probability 0
+  renormalise_both,     ///< they do not exist: student and teacher are softmaxes over the known classes
+  tail_bucket,          ///< they are one class together, for student and teacher
+  truncate,             ///< they are left out of the sum, which is then not a divergence and may be negative
+};
 
 }  // namespace DISTILL_ABI
 }  // namespace distill

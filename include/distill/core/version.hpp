@@ -111,6 +111,6 @@ without it (-fno-fast-math after either)"
 
 #define DISTILL_JOIN_EXPANDED(a, b, c, d, e, f, g) a##b##c##d##e##f##g
 #define DISTILL_JOIN(a, b, c, d, e, f, g) DISTILL_JOIN_EXPANDED(a, b, c, d, e, f, g)
-#define DISTILL_ABI                                                                             \
-  DISTILL_JOIN(v0_1_, DISTILL_ISA, DISTILL_ISA_FMA, DISTILL_ISA_F16C, DISTILL_ABI_SIMD, \
-               DISTILL_ABI_EXCEPTIONS, DISTILL_ABI_GUARDS)
+#define DISTILL_ABI                                                                                             \
+  DISTILL_JOIN(v0_1_, DISTILL_ISA, DISTILL_ISA_FMA, DISTILL_ISA_F16C, DISTILL_ABI_SIMD, DISTILL_ABI_EXCEPTIONS, \
+               DISTILL_ABI_GUARDS)

@@ -10,9 +10,9 @@
 #include <distill/core/options.hpp>
 #include <distill/core/version.hpp>
 #include <distill/core/views.hpp>
-#include <distill/kernels/lanes.hpp>
-#include <distill/kernels/pair_rows.hpp>
-#include <distill/kernels/rows.hpp>
+#include <distill/kernels/rows/pair_rows.hpp>
+#include <distill/kernels/rows/rows.hpp>
+#include <distill/kernels/simd/lanes.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {

@@ -11,9 +11,9 @@
 #include <distill/core/options.hpp>
 #include <distill/core/version.hpp>
 #include <distill/core/views.hpp>
-#include <distill/kernels/channels.hpp>
-#include <distill/kernels/distillation_row.hpp>
-#include <distill/kernels/rows.hpp>
+#include <distill/kernels/maps/channels.hpp>
+#include <distill/kernels/rows/rows.hpp>
+#include <distill/kernels/scores/distillation_row.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {

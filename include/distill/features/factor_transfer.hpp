@@ -13,10 +13,11 @@
 #include <distill/core/options.hpp>
 #include <distill/core/version.hpp>
 #include <distill/core/views.hpp>
-#include <distill/kernels/attention_row.hpp>
-#include <distill/kernels/factor_row.hpp>
-#include <distill/kernels/feature_row.hpp>
-#include <distill/kernels/rows.hpp>
+#include <distill/kernels/maps/attention_row.hpp>
+#include <distill/kernels/maps/factor_row.hpp>
+#include <distill/kernels/maps/sample_maps.hpp>
+#include <distill/kernels/rows/feature_row.hpp>
+#include <distill/kernels/rows/rows.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {

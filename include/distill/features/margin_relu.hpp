@@ -11,10 +11,10 @@
 #include <distill/core/scalar.hpp>
 #include <distill/core/version.hpp>
 #include <distill/core/views.hpp>
-#include <distill/kernels/lanes.hpp>
-#include <distill/kernels/memory.hpp>
-#include <distill/kernels/pair_maps.hpp>
-#include <distill/kernels/rows.hpp>
+#include <distill/kernels/maps/pair_maps.hpp>
+#include <distill/kernels/rows/rows.hpp>
+#include <distill/kernels/simd/lanes.hpp>
+#include <distill/kernels/simd/memory.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {

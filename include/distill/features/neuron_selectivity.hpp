@@ -13,10 +13,10 @@
 #include <distill/core/scratch.hpp>
 #include <distill/core/version.hpp>
 #include <distill/core/views.hpp>
-#include <distill/kernels/pooling.hpp>
-#include <distill/kernels/products.hpp>
-#include <distill/kernels/rows.hpp>
-#include <distill/kernels/selectivity.hpp>
+#include <distill/kernels/maps/sample_maps.hpp>
+#include <distill/kernels/maps/selectivity.hpp>
+#include <distill/kernels/products/products.hpp>
+#include <distill/kernels/rows/rows.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {

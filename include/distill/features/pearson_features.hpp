@@ -11,9 +11,9 @@
 #include <distill/core/scratch.hpp>
 #include <distill/core/version.hpp>
 #include <distill/core/views.hpp>
-#include <distill/kernels/channels.hpp>
-#include <distill/kernels/pearson_channel.hpp>
-#include <distill/kernels/rows.hpp>
+#include <distill/kernels/maps/channels.hpp>
+#include <distill/kernels/maps/pearson_channel.hpp>
+#include <distill/kernels/rows/rows.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {

@@ -15,7 +15,7 @@
 #include <distill/core/version.hpp>
 #include <distill/core/views.hpp>
 #include <distill/features/feature_matching.hpp>
-#include <distill/kernels/products.hpp>
+#include <distill/kernels/products/products.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {

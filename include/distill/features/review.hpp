@@ -10,9 +10,9 @@
 #include <distill/core/options.hpp>
 #include <distill/core/version.hpp>
 #include <distill/core/views.hpp>
-#include <distill/kernels/channels.hpp>
-#include <distill/kernels/pyramid_row.hpp>
-#include <distill/kernels/rows.hpp>
+#include <distill/kernels/maps/channels.hpp>
+#include <distill/kernels/maps/pyramid_row.hpp>
+#include <distill/kernels/rows/rows.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {

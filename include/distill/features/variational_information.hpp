@@ -14,12 +14,13 @@
 #include <distill/core/scratch.hpp>
 #include <distill/core/version.hpp>
 #include <distill/core/views.hpp>
-#include <distill/kernels/channel_squares.hpp>
-#include <distill/kernels/held_exceptions.hpp>
-#include <distill/kernels/lanes.hpp>
-#include <distill/kernels/memory.hpp>
-#include <distill/kernels/rows.hpp>
-#include <distill/kernels/sum_row.hpp>
+#include <distill/kernels/maps/channel_squares.hpp>
+#include <distill/kernels/maps/sample_maps.hpp>
+#include <distill/kernels/rows/rows.hpp>
+#include <distill/kernels/rows/sum_row.hpp>
+#include <distill/kernels/simd/held_exceptions.hpp>
+#include <distill/kernels/simd/lanes.hpp>
+#include <distill/kernels/simd/memory.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {

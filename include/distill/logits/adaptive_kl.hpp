@@ -6,9 +6,9 @@
 #include <distill/core/logit_transform.hpp>
 #include <distill/core/options.hpp>
 #include <distill/core/version.hpp>
-#include <distill/kernels/divergence_row.hpp>
-#include <distill/kernels/head_share.hpp>
-#include <distill/kernels/teacher_rows.hpp>
+#include <distill/kernels/scores/divergence_row.hpp>
+#include <distill/kernels/scores/head_share.hpp>
+#include <distill/kernels/scores/teacher_rows.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {

@@ -9,8 +9,8 @@
 #include <distill/core/options.hpp>
 #include <distill/core/version.hpp>
 #include <distill/core/views.hpp>
-#include <distill/kernels/divergence_row.hpp>
-#include <distill/kernels/teacher_rows.hpp>
+#include <distill/kernels/scores/divergence_row.hpp>
+#include <distill/kernels/scores/teacher_rows.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {

@@ -5,10 +5,10 @@
 #include <distill/core/logit_transform.hpp>
 #include <distill/core/options.hpp>
 #include <distill/core/version.hpp>
-#include <distill/kernels/distillation_row.hpp>
-#include <distill/kernels/divergence.hpp>
-#include <distill/kernels/short_rows.hpp>
-#include <distill/kernels/teacher_rows.hpp>
+#include <distill/kernels/scores/distillation_row.hpp>
+#include <distill/kernels/scores/divergence.hpp>
+#include <distill/kernels/scores/short_rows.hpp>
+#include <distill/kernels/scores/teacher_rows.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {

@@ -7,8 +7,11 @@
 
 #include <distill/core/checks.hpp>
 #include <distill/core/version.hpp>
-#include <distill/kernels/exp_stream.hpp>
-#include <distill/kernels/log.hpp>
+#include <distill/kernels/rows/exp_stream.hpp>
+#include <distill/kernels/rows/range.hpp>
+#include <distill/kernels/simd/exp2.hpp>
+#include <distill/kernels/simd/log.hpp>
+#include <distill/kernels/simd/two_parts.hpp>
 #include <distill/logits/softmax.hpp>
 
 namespace distill {

@@ -6,8 +6,8 @@
 #include <distill/core/logit_transform.hpp>
 #include <distill/core/options.hpp>
 #include <distill/core/version.hpp>
-#include <distill/kernels/feature_row.hpp>
-#include <distill/kernels/teacher_rows.hpp>
+#include <distill/kernels/rows/feature_row.hpp>
+#include <distill/kernels/scores/teacher_rows.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {

@@ -5,8 +5,8 @@
 #include <distill/core/logit_transform.hpp>
 #include <distill/core/options.hpp>
 #include <distill/core/version.hpp>
-#include <distill/kernels/divergence.hpp>
-#include <distill/kernels/teacher_rows.hpp>
+#include <distill/kernels/scores/divergence.hpp>
+#include <distill/kernels/scores/teacher_rows.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {

@@ -14,8 +14,8 @@
 #include <distill/core/scalar.hpp>
 #include <distill/core/version.hpp>
 #include <distill/core/views.hpp>
-#include <distill/kernels/cross_entropy_row.hpp>
-#include <distill/kernels/rows.hpp>
+#include <distill/kernels/rows/rows.hpp>
+#include <distill/kernels/scores/cross_entropy_row.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {

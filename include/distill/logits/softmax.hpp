@@ -9,9 +9,9 @@
 #include <distill/core/options.hpp>
 #include <distill/core/version.hpp>
 #include <distill/core/views.hpp>
-#include <distill/kernels/backward_row.hpp>
-#include <distill/kernels/rows.hpp>
-#include <distill/kernels/softmax_row.hpp>
+#include <distill/kernels/rows/rows.hpp>
+#include <distill/kernels/scores/backward_row.hpp>
+#include <distill/kernels/scores/softmax_row.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {

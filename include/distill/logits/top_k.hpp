@@ -10,30 +10,15 @@
 #include <distill/core/gradient.hpp>
 #include <distill/core/options.hpp>
 #include <distill/core/scratch.hpp>
+#include <distill/core/teachers.hpp>
 #include <distill/core/version.hpp>
 #include <distill/core/views.hpp>
-#include <distill/kernels/divergence.hpp>
-#include <distill/kernels/rows.hpp>
-#include <distill/kernels/sparse_row.hpp>
+#include <distill/kernels/rows/rows.hpp>
+#include <distill/kernels/scores/divergence.hpp>
+#include <distill/kernels/scores/sparse_row.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {
-
-/// The k classes per row that a teacher gives, in any order, and their log-probabilities; both rows x k. An entry of
-/// -infinity is a class with probability 0.
-template <class Index, class T>
-struct SparseTeacherView {
-  MatrixView<Index> indices;
-  MatrixView<T> log_probabilities;
-};
-
-/// `top_k(student, sparse_teacher(indices, log_probabilities), grad)`
-template <class Indices, class LogProbabilities>
-auto sparse_teacher(const Indices& indices, const LogProbabilities& log_probabilities) {
-  const auto i = detail::read_only(as_matrix(indices));
-  const auto p = detail::read_only(as_matrix(log_probabilities));
-  return SparseTeacherView<std::remove_pointer_t<decltype(i.data)>, std::remove_pointer_t<decltype(p.data)>>{i, p};
-}
 
 namespace detail {
 

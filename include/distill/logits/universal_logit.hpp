@@ -10,8 +10,8 @@
 #include <distill/core/teachers.hpp>
 #include <distill/core/version.hpp>
 #include <distill/core/views.hpp>
-#include <distill/kernels/rows.hpp>
-#include <distill/kernels/sorted_row.hpp>
+#include <distill/kernels/rows/rows.hpp>
+#include <distill/kernels/scores/sorted_row.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {

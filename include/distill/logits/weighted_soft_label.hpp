@@ -10,9 +10,9 @@
 #include <distill/core/options.hpp>
 #include <distill/core/version.hpp>
 #include <distill/core/views.hpp>
-#include <distill/kernels/cross_entropy_row.hpp>
-#include <distill/kernels/divergence_row.hpp>
-#include <distill/kernels/teacher_rows.hpp>
+#include <distill/kernels/scores/cross_entropy_row.hpp>
+#include <distill/kernels/scores/divergence_row.hpp>
+#include <distill/kernels/scores/teacher_rows.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {

@@ -14,11 +14,11 @@
 #include <distill/core/scratch.hpp>
 #include <distill/core/version.hpp>
 #include <distill/core/views.hpp>
-#include <distill/kernels/channels.hpp>
-#include <distill/kernels/lanes.hpp>
-#include <distill/kernels/products.hpp>
-#include <distill/kernels/rows.hpp>
-#include <distill/kernels/similarity.hpp>
+#include <distill/kernels/maps/channels.hpp>
+#include <distill/kernels/products/products.hpp>
+#include <distill/kernels/products/similarity.hpp>
+#include <distill/kernels/rows/rows.hpp>
+#include <distill/kernels/simd/lanes.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {

@@ -9,10 +9,10 @@
 #include <distill/core/gradient.hpp>
 #include <distill/core/options.hpp>
 #include <distill/core/version.hpp>
-#include <distill/kernels/batch.hpp>
-#include <distill/kernels/distances.hpp>
-#include <distill/kernels/gram.hpp>
-#include <distill/kernels/lanes.hpp>
+#include <distill/kernels/products/batch.hpp>
+#include <distill/kernels/products/distances.hpp>
+#include <distill/kernels/products/gram.hpp>
+#include <distill/kernels/simd/lanes.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {

@@ -9,12 +9,12 @@
 #include <distill/core/options.hpp>
 #include <distill/core/scalar.hpp>
 #include <distill/core/version.hpp>
-#include <distill/kernels/batch.hpp>
-#include <distill/kernels/distances.hpp>
-#include <distill/kernels/gram.hpp>
-#include <distill/kernels/lanes.hpp>
-#include <distill/kernels/memory.hpp>
-#include <distill/kernels/sum_row.hpp>
+#include <distill/kernels/products/batch.hpp>
+#include <distill/kernels/products/distances.hpp>
+#include <distill/kernels/products/gram.hpp>
+#include <distill/kernels/rows/sum_row.hpp>
+#include <distill/kernels/simd/lanes.hpp>
+#include <distill/kernels/simd/memory.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {
