@@ -54,7 +54,7 @@ using LanesOf = distill::kernels::Lanes<distill::detail::compute_t<Stored...>, d
 #define DISTILL_ROW(which, row, In, Out) \
   which template void distill::kernels::row<support::LanesOf<In, Out>>(const In*, std::size_t, double, Out*);
 #define DISTILL_BACKWARD_ROW(which, row, X, G) \
-  which template void distill::kernels::row<support::LanesOf<X, G>>(const X*, const G*, std::size_t, double, X*, bool);
+  which template void distill::kernels::row<support::LanesOf<X, G>>(const X*, const G*, std::size_t, double, const GradientRow<X>&);
 
 #define DISTILL_TEACHER_LOSS(which, Loss)      \
   DISTILL_TEACHER(which, Loss, float, float)   \

@@ -48,18 +48,19 @@ TEST_CASE_TEMPLATE("rows of features", Arch, DISTILL_TEST_ARCHITECTURES) {
       for (const double size : {1.0, 1e17, 1e-16}) {  // in float: ordinary, and both ways out of range
         distill::FeatureMatching loss;
         check<T>(loss, n, size, [&](const T* s, const T* t, T* grad) {
-          return distill::kernels::difference_row<L>(distill::kernels::SquaredDifference{}, s, t, n, 1, grad, false);
+          return distill::kernels::difference_row<L>(distill::kernels::SquaredDifference{}, s, t, n, 1,
+                                                     distill::kernels::GradientRow<T>{grad});
         });
         loss.distance = distill::FeatureDistance::smooth_l1;
         loss.delta = 2 * size;
         check<T>(loss, n, size, [&](const T* s, const T* t, T* grad) {
-          return distill::kernels::difference_row<L>(distill::kernels::SmoothDifference{loss.delta}, s, t, n, 1, grad,
-                                                     false);
+          return distill::kernels::difference_row<L>(distill::kernels::SmoothDifference{loss.delta}, s, t, n, 1,
+                                                     distill::kernels::GradientRow<T>{grad});
         });
         if (n == 1) continue;  // a unit row of one number has no gradient but rounding
         loss.distance = distill::FeatureDistance::cosine;
         check<T>(loss, n, size, [&](const T* s, const T* t, T* grad) {
-          return distill::kernels::cosine_row<L>(s, t, n, 1, grad, false);
+          return distill::kernels::cosine_row<L>(s, t, n, 1, distill::kernels::GradientRow<T>{grad});
         });
       }
     }

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <distill/kernels/scores/cross_entropy_row.hpp>
-#include <distill/kernels/scores/distillation_row.hpp>
+#include <distill/kernels/scores/kl_row.hpp>
 #include <distill/logits/log_softmax.hpp>
 #include <distill/logits/softmax.hpp>
 #include <vector>
@@ -30,6 +30,16 @@ double worst(const std::vector<T>& actual, const reference::Row& expected, long 
   return static_cast<double>(largest);
 }
 
+template <Precision precision, class L, class T>
+double kl_row(const T* s, const T* t, std::size_t n, double temperature, const distill::kernels::RowFactors& factors,
+              double scale, T* grad, std::size_t label = distill::kernels::none) {
+  using distill::kernels::GradientRow;
+  const distill::kernels::ScoresRow<T, T> row{s, distill::kernels::only_teacher(t), n, label};
+  return label == distill::kernels::none
+             ? distill::kernels::kl_row<precision, false, L>(row, temperature, factors, scale, GradientRow<T>{grad})
+             : distill::kernels::kl_row<precision, true, L>(row, temperature, factors, scale, GradientRow<T>{grad});
+}
+
 constexpr std::size_t sizes[] = {2, 3, 8, 10, 15, 16, 17, 33, 255, 256, 257, 513, 1271};
 
 template <Precision precision, class T, class Arch>
@@ -46,14 +56,12 @@ void check_distillation(support::Kind kind, double temperature) {
     std::vector<T> grad(n);
     CAPTURE(n);
     CAPTURE(temperature);
-    distill::kernels::DistillationRow<precision, false, L, T, T> row(s, t, n, temperature, distill::kernels::none);
-    const double loss = row({1.0}, temperature, grad.data(), false);
+    const double loss = kl_row<precision, L>(s, t, n, temperature, {1.0}, temperature, grad.data());
     CHECK(std::abs(loss - static_cast<double>(kl.loss)) <=
           Tolerance::value * std::max(1.0, static_cast<double>(kl.loss)));
     CHECK(worst(grad, kl.gradient, temperature) <= Tolerance::gradient);
 
-    distill::kernels::DistillationRow<precision, true, L, T, T> mixed(s, t, n, temperature, label);
-    const double sum = mixed({0.5, 0.25}, 1, grad.data(), false);
+    const double sum = kl_row<precision, L>(s, t, n, temperature, {0.5, 0.25}, 1, grad.data(), label);
     const auto expected = static_cast<double>(0.5L * kl.loss + 0.25L * ce.loss);
     CHECK(std::abs(sum - expected) <= Tolerance::value * std::max(1.0, expected));
     reference::Row gradient;
@@ -74,7 +82,8 @@ void check_others(support::Kind kind) {
     CAPTURE(n);
     for (const double smoothing : {0.0, 0.2}) {
       const reference::Result ce = reference::cross_entropy(scores.student.row(0), label, smoothing);
-      const double loss = distill::kernels::cross_entropy_row<L, T>(s, n, label, smoothing, 1, out.data(), false);
+      const double loss = distill::kernels::whole_row(distill::kernels::CrossEntropyRow<L, T>(s, n, label, smoothing),
+                                                      1, distill::kernels::GradientRow<T>{out.data()});
       CHECK(std::abs(loss - static_cast<double>(ce.loss)) <=
             Tolerance::value * std::max(1.0, static_cast<double>(ce.loss)));
       CHECK(worst(out, ce.gradient) <= Tolerance::gradient);
@@ -88,7 +97,7 @@ void check_others(support::Kind kind) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("DistillationRow", Arch, DISTILL_TEST_ARCHITECTURES) {
+TEST_CASE_TEMPLATE("kl_row", Arch, DISTILL_TEST_ARCHITECTURES) {
   for (const support::Kind kind : support::all_kinds) {
     for (const double temperature : {0.05, 1.0, 4.0}) {
       CAPTURE(support::name(kind));
@@ -118,9 +127,8 @@ TEST_CASE_TEMPLATE("rows of rising scores raise the offset as they go", Arch, DI
     const reference::Result kl = reference::kl_divergence(student.row(0), teacher.row(0), 2);
     std::vector<float> grad(n);
     CAPTURE(slope);
-    distill::kernels::DistillationRow<Precision::standard, false, L, float, float> row(
-        student.view().data, teacher.view().data, n, 2, distill::kernels::none);
-    const double loss = row({1.0}, 2, grad.data(), false);
+    const double loss =
+        kl_row<Precision::standard, L>(student.view().data, teacher.view().data, n, 2, {1.0}, 2, grad.data());
     CHECK(std::abs(loss - static_cast<double>(kl.loss)) <= 1e-6 * static_cast<double>(kl.loss));
     CHECK(worst(grad, kl.gradient, 2) <= 1e-6);
   }
@@ -140,9 +148,8 @@ TEST_CASE_TEMPLATE("a row that does not fill the last lanes has no classes behin
       std::vector<float> grad(n);
       CAPTURE(temperature);
       CAPTURE(n);
-      distill::kernels::DistillationRow<Precision::standard, true, L, float, float> row(
-          student.view().data, teacher.view().data, n, temperature, 1);
-      const double loss = row({0.0, 1.0}, 1, grad.data(), false);
+      const double loss = kl_row<Precision::standard, L>(student.view().data, teacher.view().data, n, temperature,
+                                                         {0.0, 1.0}, 1, grad.data(), 1);
       CHECK(std::abs(loss - static_cast<double>(ce.loss)) <= 1e-6 * static_cast<double>(ce.loss));
       CHECK(worst(grad, ce.gradient) <= 1e-6);
     }
@@ -158,9 +165,8 @@ TEST_CASE_TEMPLATE("a row whose offset rose far keeps the digits of a small valu
     scores.teacher.set(0, n - 1, margin);
     std::vector<float> grad(n);
     CAPTURE(margin);
-    distill::kernels::DistillationRow<Precision::standard, false, L, float, float> row(
-        scores.student.view().data, scores.teacher.view().data, n, 1, distill::kernels::none);
-    CHECK(row({1.0}, 1, grad.data(), false) <= 3e-7);
+    CHECK(kl_row<Precision::standard, L>(scores.student.view().data, scores.teacher.view().data, n, 1, {1.0}, 1,
+                                         grad.data()) <= 3e-7);
     CHECK(worst(grad, reference::Row(n)) <= tolerances::Tolerance<float>::gradient);
   }
 }
@@ -176,9 +182,8 @@ TEST_CASE_TEMPLATE("a row that begins far from its largest class keeps the digit
     student.set(0, n - 1, top);
     teacher.set(0, n - 1, top + 10.7);
     CAPTURE(top);
-    distill::kernels::DistillationRow<Precision::standard, false, L, float, float> row(
-        student.view().data, teacher.view().data, n, 1, distill::kernels::none);
-    CHECK(row({1.0}, 1, nullptr, false) <= 3e-7);
+    CHECK(kl_row<Precision::standard, L>(student.view().data, teacher.view().data, n, 1, {1.0}, 1,
+                                         static_cast<float*>(nullptr)) <= 3e-7);
   }
 }
 
@@ -189,10 +194,9 @@ TEST_CASE_TEMPLATE("a log-ratio beyond float's range is finite in Precision::hig
     student.set(0, 1, -3e38);
     const reference::Result kl = reference::kl_divergence(student.row(0), teacher.row(0), 0.5);
     CAPTURE(n);
-    distill::kernels::DistillationRow<Precision::high, false, L, float, float> row(
-        student.view().data, teacher.view().data, n, 0.5, distill::kernels::none);
     // the gradient takes the student's place
-    const double loss = row({1.0}, 0.5, student.view().data, false);
+    const double loss =
+        kl_row<Precision::high, L>(student.view().data, teacher.view().data, n, 0.5, {1.0}, 0.5, student.view().data);
     CHECK(std::abs(loss - static_cast<double>(kl.loss)) <= 1e-6 * static_cast<double>(kl.loss));
     CHECK(worst(std::vector<float>(student.view().data, student.view().data + n), kl.gradient, 0.5L) <= 1e-6);
   }
@@ -211,9 +215,8 @@ TEST_CASE_TEMPLATE("scores in range at T = 2 and out of it at T = 1, where the l
       std::vector<float> grad(n);
       CAPTURE(n);
       CAPTURE(where);
-      distill::kernels::DistillationRow<Precision::standard, true, L, float, float> row(student.view().data,
-                                                                                        teacher.view().data, n, 2, 0);
-      const double loss = row({0.0, 1.0}, 1, grad.data(), false);
+      const double loss =
+          kl_row<Precision::standard, L>(student.view().data, teacher.view().data, n, 2, {0.0, 1.0}, 1, grad.data(), 0);
       CHECK(std::abs(loss - static_cast<double>(ce.loss)) <= 1e-6 * static_cast<double>(ce.loss));
       CHECK(worst(grad, ce.gradient) <= 1e-6);
     }

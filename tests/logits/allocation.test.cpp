@@ -129,7 +129,9 @@ TEST_CASE_TEMPLATE("only the first call on a shape allocates", Loss, DISTILL_TES
     };
     CHECK(allocations_of(call_smaller(200)) == 0);
     const std::size_t held = distill::scratch_bytes();
-    CHECK(held <= (3 * (1271 + 64) * sizeof(float) + 64) + 40 * sizeof(double));
+    // three rows, or one of long double where the row is computed exactly
+    const std::size_t of_row = std::max(3 * (1271 + 64) * sizeof(float), (1271 + 4) * sizeof(long double));
+    CHECK(held <= of_row + 64 + 40 * sizeof(double));
     allocations_of(call_smaller(100));  // short rows are computed together, and may need more
     CHECK(allocations_of(call_smaller(100)) == 0);
     distill::release_scratch();

@@ -20,6 +20,24 @@ struct GradientTarget {
   bool accumulate = false;
 };
 
+namespace kernels {
+
+/// Where the gradient of one row goes; without data: nowhere.
+template <class T>
+struct GradientRow {
+  T* data = nullptr;
+  bool accumulate = false;
+
+  explicit operator bool() const { return data != nullptr; }
+};
+
+template <class T>
+GradientRow<T> gradient_row(const GradientTarget<MatrixView<T>>& grad, std::size_t i) {
+  return {grad.view.data ? grad.view.row(i) : nullptr, grad.accumulate};
+}
+
+}  // namespace kernels
+
 namespace detail {
 
 template <class V, class = void>

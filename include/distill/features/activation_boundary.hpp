@@ -105,9 +105,8 @@ struct ActivationBoundary {
     return kernels::reduce_rows(
         {student.rows, n, n}, grad, options, reduction, weight, [](std::size_t) { return false; },
         [&](std::size_t i, double factor) {
-          G* const grad_row = grad.view.data ? grad.view.row(i) : nullptr;
           return kernels::pair_row<L>(terms, detail::const_row(student, i), detail::const_row(teacher, i), n, factor,
-                                      grad_row, grad.accumulate);
+                                      kernels::gradient_row(grad, i));
         });
   }
 };

@@ -12,8 +12,10 @@
 #include <distill/core/version.hpp>
 #include <distill/core/views.hpp>
 #include <distill/kernels/maps/channels.hpp>
+#include <distill/kernels/rows/range.hpp>
 #include <distill/kernels/rows/rows.hpp>
-#include <distill/kernels/scores/distillation_row.hpp>
+#include <distill/kernels/scores/kl_row.hpp>
+#include <distill/kernels/scores/scores_row.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {
@@ -82,9 +84,11 @@ struct ChannelWise {
                 student, teacher, grad, i, [&](const auto& s, const auto& t, const auto& g, bool accumulate) {
                   using Student = std::remove_pointer_t<decltype(g.data)>;
                   using Teacher = std::remove_const_t<std::remove_pointer_t<decltype(t.data)>>;
-                  kernels::DistillationRow<decltype(chosen)::value, false, L, Student, Teacher> row(s.data, t.data, n,
-                                                                                                    temperature, 0);
-                  loss += row({scale}, factor, g.data, accumulate);
+                  const Teacher* const teacher_row = t.data;
+                  loss += kernels::kl_row<decltype(chosen)::value, false, L>(
+                      kernels::ScoresRow<Student, Teacher>{s.data, kernels::only_teacher(teacher_row), n,
+                                                           kernels::none},
+                      temperature, {scale}, factor, kernels::GradientRow<Student>{g.data, accumulate});
                 });
             return loss;
           });

@@ -91,15 +91,14 @@ struct FeatureMatching {
           {student.rows, n, terms}, grad, options, reduction, weight, [](std::size_t) { return false; },
           [&](std::size_t i, double factor) {
             return row(detail::const_row(student, i), detail::const_row(teacher, i), factor,
-                       grad.view.data ? grad.view.row(i) : nullptr);
+                       kernels::gradient_row(grad, i));
           });
     };
     const auto of_elements = [&](const auto& f, double scale) {
-      return reduce(n, [&](const auto* s, const auto* t, double factor, G* grad_row) {
+      return reduce(n, [&](const auto* s, const auto* t, double factor, const kernels::GradientRow<G>& grad_row) {
         factor *= scale;
-        return scale * (normalize ? kernels::unit_difference_row<L>(f, kernels::Outer::sum, s, t, n, factor, grad_row,
-                                                                    grad.accumulate)
-                                  : kernels::difference_row<L>(f, s, t, n, factor, grad_row, grad.accumulate));
+        return scale * (normalize ? kernels::unit_difference_row<L>(f, kernels::Outer::sum, s, t, n, factor, grad_row)
+                                  : kernels::difference_row<L>(f, s, t, n, factor, grad_row));
       });
     };
     if (distance == FeatureDistance::squared) return of_elements(kernels::SquaredDifference{}, 1);
@@ -113,8 +112,8 @@ struct FeatureMatching {
       const bool divides = delta < 1;
       return of_elements(kernels::SmoothDifference{delta, divides}, divides ? delta : 1);
     }
-    return reduce(1, [&](const auto* s, const auto* t, double factor, G* grad_row) {
-      return kernels::cosine_row<L>(s, t, n, factor, grad_row, grad.accumulate);
+    return reduce(1, [&](const auto* s, const auto* t, double factor, const kernels::GradientRow<G>& grad_row) {
+      return kernels::cosine_row<L>(s, t, n, factor, grad_row);
     });
   }
 };

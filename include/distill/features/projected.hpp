@@ -16,6 +16,7 @@
 #include <distill/core/views.hpp>
 #include <distill/features/feature_matching.hpp>
 #include <distill/kernels/products/products.hpp>
+#include <distill/kernels/rows/weighted.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {

@@ -5,9 +5,11 @@
 #include <distill/core/gradient.hpp>
 #include <distill/core/logit_transform.hpp>
 #include <distill/core/options.hpp>
+#include <distill/core/scratch.hpp>
 #include <distill/core/version.hpp>
 #include <distill/kernels/scores/divergence_row.hpp>
 #include <distill/kernels/scores/head_share.hpp>
+#include <distill/kernels/scores/softmax_row.hpp>
 #include <distill/kernels/scores/teacher_rows.hpp>
 
 namespace distill {
@@ -30,8 +32,8 @@ inline namespace DISTILL_ABI {
 /// Throws      std::invalid_argument for a parameter out of range and wherever KlDivergence throws; before anything is
 ///             written
 /// Accuracy    that of Precision::high
-/// Cost        three reads of student and teacher, one write of grad, a selection among the classes; scratch: six rows
-///             of the computed type
+/// Cost        two reads of student and teacher, one write of grad, a selection among the classes; scratch: seven rows of
+///             the computed type
 /// Conventions tail_mass is the authors' 1 - mu = 0.5. Classes of equal p are ordered by index. a = 1/2 where p = q
 /// Paper       Wu, Tao, Wang et al.: Rethinking Kullback-Leibler Divergence in Knowledge Distillation for LLMs, 2024
 ///             (arXiv:2404.02657)
@@ -63,12 +65,24 @@ struct AdaptiveKl {
     const double scale = kernels::soft_scale(*this);
     return kernels::reduce_teacher_rows<true, L>(
         *this, call, kernels::NoLabels{}, options, call.student.cols,
-        [&](const auto& row, double factor, auto* grad, bool accumulate) {
-          return kernels::for_each_teacher(row, grad, accumulate, [&](auto* teacher, double w, auto* to, bool add) {
-            const double head = kernels::head_share<L>(row.student, teacher, row.n, temperature, tail_mass);
-            return kernels::times(scale, kernels::divergence_row<L>(kernels::SymmetricKlTerm{head, 1 - head},
-                                                                    row.student, row.with(teacher).teachers, row.n,
-                                                                    temperature, scale * w * factor, to, add));
+        [&](const auto& row, double factor, const auto& grad) {
+          return kernels::for_each_teacher(row, grad, [&](auto* teacher, double w, const auto& to) {
+            auto of_row = kernels::make_divergence_row<false, L>(kernels::SymmetricKlTerm{}, row.with(teacher),
+                                                                       temperature, {scale});
+            return kernels::whole_row_by(of_row, to, [&](auto& sums, bool accepted) {
+              detail::ScratchFrame frame;
+              auto* const q = frame.template take<typename L::Scalar>(row.n);
+              auto* const p = frame.template take<typename L::Scalar>(row.n);
+              if (accepted) {
+                sums.probabilities(q, p);
+              } else {
+                kernels::softmax_row<L>(row.student, row.n, temperature, q);
+                kernels::softmax_row<L>(teacher, row.n, temperature, p);
+              }
+              const double head = kernels::head_share(q, p, row.n, tail_mass);
+              sums.set_term({head, 1 - head});
+              return w * factor;
+            });
           });
         });
   }

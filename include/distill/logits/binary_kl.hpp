@@ -61,10 +61,9 @@ struct BinaryKl {
     const double scale = kernels::soft_scale(*this);
     return kernels::reduce_teacher_rows<true, L>(
         *this, call, kernels::NoLabels{}, options, call.student.cols,
-        [&](const auto& row, double factor, auto* grad, bool accumulate) {
-          return kernels::for_each_teacher(row, grad, accumulate, [&](auto* teacher, double w, auto* to, bool add) {
-            return scale *
-                   kernels::binary_row<L>(row.student, teacher, row.n, temperature, scale * w * factor, to, add);
+        [&](const auto& row, double factor, const auto& grad) {
+          return kernels::for_each_teacher(row, grad, [&](auto* teacher, double w, const auto& to) {
+            return scale * kernels::binary_row<L>(row.student, teacher, row.n, temperature, scale * w * factor, to);
           });
         });
   }

@@ -9,6 +9,7 @@
 #include <distill/core/options.hpp>
 #include <distill/core/version.hpp>
 #include <distill/core/views.hpp>
+#include <distill/kernels/rows/long_rows.hpp>
 #include <distill/kernels/rows/rows.hpp>
 #include <distill/kernels/scores/cross_entropy_row.hpp>
 
@@ -67,13 +68,17 @@ struct CrossEntropy {
   double compute(const MatrixView<S>& student, const detail::RowLabels<Label>& labels,
                  const GradientTarget<MatrixView<G>>& grad, const RowOptions& options) const {
     using L = kernels::Lanes<detail::compute_t<S>, kernels::DefaultArch>;
-    return kernels::reduce_rows(
-        {student.rows, student.cols, student.cols}, grad, options, reduction, weight,
-        [&](std::size_t i) { return labels.is_ignored(i); },
-        [&](std::size_t i, double factor) {
-          return kernels::cross_entropy_row<L, G>(student.row(i), student.cols, labels.at(i), label_smoothing, factor,
-                                                  grad.view.data ? grad.view.row(i) : nullptr, grad.accumulate);
-        });
+    const kernels::RowSizes sizes{student.rows, student.cols, student.cols};
+    const auto is_ignored = [&](std::size_t i) { return labels.is_ignored(i); };
+    const auto row = [&](std::size_t i) {
+      return kernels::CrossEntropyRow<L, G>(student.row(i), student.cols, labels.at(i), label_smoothing);
+    };
+    if (kernels::are_few_long_rows(student.rows, student.cols, options)) {
+      return kernels::reduce_long_rows(sizes, grad, options, reduction, weight, is_ignored, row);
+    }
+    return kernels::reduce_rows(sizes, grad, options, reduction, weight, is_ignored, [&](std::size_t i, double factor) {
+      return kernels::whole_row(row(i), factor, kernels::gradient_row(grad, i));
+    });
   }
 };
 

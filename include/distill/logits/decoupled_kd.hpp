@@ -72,12 +72,16 @@ struct DecoupledKd {
   double compute(const detail::TeacherCall<S, T, G>& call, const RowLabels& labels, const RowOptions& options) const {
     using L = kernels::Lanes<detail::compute_t<S, T>, kernels::DefaultArch>;
     const double scale = kernels::soft_scale(*this);
-    return kernels::reduce_teacher_rows<false, L>(*this, call, labels, options, call.student.cols,
-                                                  [&](const auto& row, double factor, auto* grad, bool accumulate) {
-                                                    return kernels::decoupled_row<L>(
-                                                        alpha * scale, beta * scale, row.student, row.teachers, row.n,
-                                                        row.label, temperature, factor, grad, accumulate);
-                                                  });
+    const kernels::DivergenceFactors factors{beta * scale, alpha * scale};
+    if (kernels::has_few_long_rows(*this, call, options)) {
+      return kernels::reduce_long_rows(*this, call, labels, options, [&](const auto& row) {
+        return kernels::make_divergence_row<true, L>(kernels::ForwardKlTerm{}, row, temperature, factors);
+      });
+    }
+    return kernels::reduce_teacher_rows<false, L>(
+        *this, call, labels, options, call.student.cols, [&](const auto& row, double factor, const auto& grad) {
+          return kernels::divergence_row<true, L>(kernels::ForwardKlTerm{}, row, temperature, factors, factor, grad);
+        });
   }
 };
 

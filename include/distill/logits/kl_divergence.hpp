@@ -5,8 +5,8 @@
 #include <distill/core/logit_transform.hpp>
 #include <distill/core/options.hpp>
 #include <distill/core/version.hpp>
-#include <distill/kernels/scores/distillation_row.hpp>
 #include <distill/kernels/scores/divergence.hpp>
+#include <distill/kernels/scores/kl_row.hpp>
 #include <distill/kernels/scores/short_rows.hpp>
 #include <distill/kernels/scores/teacher_rows.hpp>
 
@@ -33,7 +33,7 @@ inline namespace DISTILL_ABI {
 ///             cols, memory that overlaps, row weights of another length, negative or not finite; before anything is
 ///             written
 /// Cost        one read of student and teacher, one write of grad (Precision::high: two reads); scratch: two rows of
-///             the computed type; rows of up to 128 classes are computed one per lane, and need four numbers for each.
+///             the computed type, or one of long double if the row is not for lanes; rows of up to 128 classes are computed one per lane, and need four numbers for each.
 ///             Above T = 32 Precision::high is always used: S would amplify the rounding of standard
 /// Conventions the defaults give PyTorch's kl_div(log q, p, reduction='batchmean') * T^2; its 'mean' is
 ///             Reduction::per_element. subtract_teacher_entropy = false gives the cross entropy -sum p ln q, with the
@@ -76,14 +76,19 @@ struct KlDivergence {
         return kernels::reduce_short_rows<decltype(chosen)::value, false, L>(
             *this, call, kernels::NoLabels{}, {scale * call.teachers[0].weight}, options);
       }
+      if (subtract_teacher_entropy && kernels::has_few_long_rows(*this, call, options)) {
+        return kernels::reduce_long_rows(*this, call, kernels::NoLabels{}, options, [&](const auto& row) {
+          return kernels::make_kl_row<decltype(chosen)::value, false, L>(row, temperature, {scale});
+        });
+      }
       return kernels::reduce_teacher_rows<true, L>(
           *this, call, kernels::NoLabels{}, options, call.student.cols,
-          [&](const auto& row, double factor, auto* grad, bool accumulate) {
+          [&](const auto& row, double factor, const auto& grad) {
             const double constant = subtract_teacher_entropy ? 0 : detail::teacher_entropy<L>(row, temperature);
             return scale * constant +
-                   kernels::for_each_teacher(row, grad, accumulate, [&](auto* teacher, double w, auto* to, bool add) {
-                     return kernels::distillation_row<decltype(chosen)::value, false, L>(
-                         row.with(teacher), {scale}, temperature, w * factor, to, add);
+                   kernels::for_each_teacher(row, grad, [&](auto* teacher, double w, const auto& to) {
+                     return kernels::kl_row<decltype(chosen)::value, false, L>(row.with(teacher), temperature, {scale},
+                                                                               w * factor, to);
                    });
           });
     });

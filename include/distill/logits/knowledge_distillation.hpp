@@ -10,7 +10,7 @@
 #include <distill/core/version.hpp>
 #include <distill/core/views.hpp>
 #include <distill/kernels/scores/cross_entropy_row.hpp>
-#include <distill/kernels/scores/distillation_row.hpp>
+#include <distill/kernels/scores/kl_row.hpp>
 #include <distill/kernels/scores/short_rows.hpp>
 #include <distill/kernels/scores/teacher_rows.hpp>
 
@@ -37,7 +37,7 @@ inline namespace DISTILL_ABI {
 ///             stride below cols, memory that overlaps, row weights of another length, negative or not finite; before
 ///             anything is written
 /// Cost        one read of student and teacher, one write of grad (Precision::high: two reads); scratch: three rows of
-///             the computed type; rows of up to 128 classes are computed one per lane, and need five numbers for each.
+///             the computed type, or one of long double if the row is not for lanes; rows of up to 128 classes are computed one per lane, and need five numbers for each.
 ///             Above T = 32 Precision::high is always used
 /// Conventions alpha weights the teacher's term; if published code weights the labels, pass 1 - alpha. Both terms have
 ///             the same divisor. logits.standardize applies to the teacher's term only, scale and soft cap to both. T^2
@@ -80,21 +80,25 @@ struct KnowledgeDistillation {
       if (kernels::has_short_rows<L>(*this, call)) {
         return kernels::reduce_short_rows<exactness, true, L>(*this, call, labels, factors, options);
       }
+      if (kernels::has_few_long_rows(*this, call, options)) {
+        return kernels::reduce_long_rows(*this, call, labels, options, [&](const auto& row) {
+          return kernels::make_kl_row<exactness, true, L>(row, temperature, factors);
+        });
+      }
       return kernels::reduce_rows(
           {call.student.rows, n, n}, call.grad, options, reduction, weight,
           [&](std::size_t i) { return labels.is_ignored(i); },
           [&](std::size_t i, double factor) {
             if (logits.is_identity() && !call.teachers.is_list()) {
-              return kernels::with_stored_row(call, i, labels.at(i), [&](const auto& row, auto* grad, bool add) {
-                return kernels::distillation_row<exactness, true, L>(row, factors, temperature, factor, grad, add);
+              return kernels::with_stored_row(call, i, labels.at(i), [&](const auto& row, const auto& grad) {
+                return kernels::kl_row<exactness, true, L>(row, temperature, factors, factor, grad);
               });
             }
             return kernels::with_transformed_row<L>(
                 logits, call, i, labels.at(i),
-                [&](const auto& row, auto* grad, bool add) {
-                  return kernels::for_each_teacher(row, grad, add, [&](auto* teacher, double w, auto* to, bool more) {
-                    return kernels::distillation_row<exactness, false, L>(row.with(teacher), {soft}, temperature,
-                                                                          w * factor, to, more);
+                [&](const auto& row, const auto& grad) {
+                  return kernels::for_each_teacher(row, grad, [&](auto* teacher, double w, const auto& to) {
+                    return kernels::kl_row<exactness, false, L>(row.with(teacher), temperature, {soft}, w * factor, to);
                   });
                 },
                 [&](auto* z, auto* g, auto* other) {
@@ -110,10 +114,11 @@ struct KnowledgeDistillation {
     if (alpha == 1) return 0;
     kernels::TransformRow<L> transform({logits.scale, logits.soft_cap}, true);
     transform.forward(student, n, z);
-    const double loss = kernels::cross_entropy_row<L>(z, n, label, 0, (1 - alpha) * factor, g ? other : nullptr, false);
+    const double loss = kernels::whole_row(kernels::CrossEntropyRow<L, C>(z, n, label), (1 - alpha) * factor,
+                                           kernels::GradientRow<C>{g ? other : nullptr});
     if (g) {
       transform.backward(z, n, other);
-      kernels::put_row<L>(other, n, g, true);
+      kernels::put_row<L>(other, n, kernels::GradientRow<C>{g, true});
     }
     return (1 - alpha) * loss;
   }

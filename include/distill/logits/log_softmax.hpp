@@ -7,8 +7,9 @@
 
 #include <distill/core/checks.hpp>
 #include <distill/core/version.hpp>
-#include <distill/kernels/rows/exp_stream.hpp>
+#include <distill/kernels/rows/exp_sweep.hpp>
 #include <distill/kernels/rows/range.hpp>
+#include <distill/kernels/rows/row_sums.hpp>
 #include <distill/kernels/simd/exp2.hpp>
 #include <distill/kernels/simd/log.hpp>
 #include <distill/kernels/simd/two_parts.hpp>
@@ -41,11 +42,12 @@ bool log_softmax_of_even_row(const Stored* x, std::size_t n, double temperature,
   using T = typename L::Scalar;
   // the parts below leave no rounding error except that of float, and only with FMA
   if (!std::is_same_v<T, float> || !has_fma<typename L::Arch> || n < 4 * L::width) return false;
-  ExpStream<L> stream(temperature);
-  if (!sum_exponentials(stream, x, n, none, static_cast<KeptRow<L>*>(nullptr), out)) return false;
+  ExpSweep<L> sweep(temperature);
+  const ExpSum sum = sum_exponentials(sweep, x, {0, n}, none, static_cast<KeptRow<L>*>(nullptr), out);
+  if (!sum.is_ordinary()) return false;
   // No class has more than its lane. Above 1/e the logarithm is below 1, and the sum's error is twice as many ULP.
-  if (any_lane(L(static_cast<T>(0.36 * stream.sum)) < stream.lanes.sum)) return false;
-  const TwoParts<L> factor(1 / temperature), minus_log_sum(-(scalar_log(stream.sum) + stream.offset * ln_2));
+  if (any_lane(L(static_cast<T>(0.36 * sum.sum)) < sweep.lanes.sum)) return false;
+  const TwoParts<L> factor(1 / temperature), minus_log_sum(-sum.log());
   const L masked(-infinity<T>);
   for (std::size_t i = 0; i < n; i += L::width) {
     const L value = load_up_to<L>(x + i, n - i, -infinity<T>);
@@ -63,10 +65,12 @@ void log_softmax_row(const Stored* x, std::size_t n, double temperature, Out* ou
   using T = typename L::Scalar;
   if (is_ordinary_temperature(temperature) && log_softmax_of_even_row<L>(x, n, temperature, out)) return;
   const std::size_t top = argmax<L>(x, n);
-  ExpStream<L> others(temperature);
   const T maximum = detail::load_scalar<T>(x + top);
-  if (n > 1 && std::isfinite(maximum) && is_ordinary_temperature(temperature) &&
-      sum_exponentials(others, x, n, top, static_cast<KeptRow<L>*>(nullptr), out)) {
+  ExpSum others;
+  if (n > 1 && std::isfinite(maximum) && is_ordinary_temperature(temperature)) {
+    others = sum_exponentials<L>(x, {0, n}, temperature, top, nullptr, out);
+  }
+  if (others.is_ordinary()) {
     const double own = exact_exponent(static_cast<double>(maximum), log2_e / temperature, others.offset);
     const L top_log(static_cast<T>(-scalar_log1p(others.sum * scalar_exp2(-own))));
     // on halves, so that the difference of two huge numbers does not overflow before it is divided

@@ -51,12 +51,11 @@ struct LogitCosine {
   double compute(const detail::TeacherCall<S, T, G>& call, const RowOptions& options) const {
     using L = kernels::Lanes<detail::compute_t<S, T>, kernels::DefaultArch>;
     return kernels::reduce_teacher_rows<true, L>(
-        *this, call, kernels::NoLabels{}, options, 1, [&](const auto& row, double factor, auto* grad, bool accumulate) {
-          return kernels::for_each_teacher(row, grad, accumulate, [&](auto* teacher, double w, auto* to, bool add) {
-            return kernels::unmasked_row<L>(row.student, teacher, row.n, to, add,
-                                            [&](auto* s, auto* t, auto* g, bool more) {
-                                              return kernels::cosine_row<L>(s, t, row.n, w * factor, g, more);
-                                            });
+        *this, call, kernels::NoLabels{}, options, 1, [&](const auto& row, double factor, const auto& grad) {
+          return kernels::for_each_teacher(row, grad, [&](auto* teacher, double w, const auto& to) {
+            return kernels::unmasked_row<L>(row.student, teacher, row.n, to, [&](auto* s, auto* t, const auto& g) {
+              return kernels::cosine_row<L>(s, t, row.n, w * factor, g);
+            });
           });
         });
   }

@@ -55,13 +55,13 @@ struct LogitMse {
     const double scale = 1 / (temperature * temperature);
     return kernels::reduce_teacher_rows<true, L>(
         *this, call, kernels::NoLabels{}, options, call.student.cols,
-        [&](const auto& row, double factor, auto* grad, bool accumulate) {
-          return kernels::for_each_teacher(row, grad, accumulate, [&](auto* teacher, double w, auto* to, bool add) {
-            return scale * kernels::unmasked_row<L>(
-                               row.student, teacher, row.n, to, add, [&](auto* s, auto* t, auto* g, bool more) {
-                                 return kernels::difference_row<L>(kernels::SquaredDifference{}, s, t, row.n,
-                                                                   scale * w * factor, g, more);
-                               });
+        [&](const auto& row, double factor, const auto& grad) {
+          return kernels::for_each_teacher(row, grad, [&](auto* teacher, double w, const auto& to) {
+            return scale *
+                   kernels::unmasked_row<L>(row.student, teacher, row.n, to, [&](auto* s, auto* t, const auto& g) {
+                     return kernels::difference_row<L>(kernels::SquaredDifference{}, s, t, row.n, scale * w * factor,
+                                                       g);
+                   });
           });
         });
   }

@@ -65,7 +65,7 @@ auto sampled_tokens(const Tokens& tokens, const LogProbabilities& teacher, const
 ///             gradient 0. NaN makes its row NaN
 /// Throws      std::invalid_argument on a token or parameter out of range, a teacher's log-probability above 0 by more than
 ///             rounding (1/8), sizes that differ, and what CrossEntropy throws for; before anything is written
-/// Cost        one read of student, another and one write of grad with a gradient; scratch: one row of the computed type
+/// Cost        one read of student, one write of grad; scratch: one row of the computed type
 /// Conventions the clip of the ratio is PPO's. The temperature is 1, as tokens are sampled from q
 /// Paper       Gu, Dong, Wei, Huang: MiniLLM, 2024 (arXiv:2306.08543); clip: Schulman et al.: PPO, 2017
 ///             (arXiv:1707.06347)
@@ -127,21 +127,22 @@ struct SampledTokenReverseKl {
         [&](std::size_t i, double factor) {
           const std::size_t token = labels.at(i);
           const std::size_t n = student.cols;
-          // -ln q, and its gradient times a factor that is only known afterwards
-          const double log_q = -kernels::cross_entropy_row<L>(student.row(i), n, token);
-          const double log_p = detail::load_scalar<double>(tokens.teacher_log_probabilities.data + i);
-          const double r = clipped(log_q - log_p, -log_ratio_clip, log_ratio_clip);
-          double ratio = 1;
-          if (tokens.sampling_log_probabilities.data) {
-            ratio = std::exp(log_q - detail::load_scalar<double>(tokens.sampling_log_probabilities.data + i));
-          }
-          const double bounded = clipped(ratio, 1 - ratio_clip, 1 + ratio_clip);
-          const bool is_clipped = r * bounded > r * ratio;
-          if (grad.view.data) {
-            const double slope = is_clipped || std::isinf(r) ? 0 : -r * ratio * factor;
-            kernels::cross_entropy_row<L, G>(student.row(i), n, token, 0, slope, grad.view.row(i), grad.accumulate);
-          }
-          return is_clipped ? r * bounded : ratio == 0 ? 0 : r * ratio;
+          double loss = 0;
+          kernels::cross_entropy_row<L, G>(
+              student.row(i), n, token, kernels::gradient_row(grad, i), [&](double cross_entropy) {
+                const double log_q = -cross_entropy;
+                const double log_p = detail::load_scalar<double>(tokens.teacher_log_probabilities.data + i);
+                const double r = clipped(log_q - log_p, -log_ratio_clip, log_ratio_clip);
+                double ratio = 1;
+                if (tokens.sampling_log_probabilities.data) {
+                  ratio = std::exp(log_q - detail::load_scalar<double>(tokens.sampling_log_probabilities.data + i));
+                }
+                const double bounded = clipped(ratio, 1 - ratio_clip, 1 + ratio_clip);
+                const bool is_clipped = r * bounded > r * ratio;
+                loss = is_clipped ? r * bounded : ratio == 0 ? 0 : r * ratio;
+                return is_clipped || std::isinf(r) ? 0 : -r * ratio * factor;
+              });
+          return loss;
         });
   }
 

@@ -80,9 +80,9 @@ double reduce_top_k(const Loss& loss, const Term& term, double linear, const Mat
                         load_scalar<double>(teacher.log_probabilities.row(i) + j), 0, 0, 0};
         }
         std::sort(classes, classes + count, [](const Class& a, const Class& b) { return a.index < b.index; });
-        const double divergence = kernels::sparse_row<L, Term, G>(
-            term, linear, student.row(i), student.cols, classes, count, sparse, scale * factor,
-            grad.view.data ? grad.view.row(i) : nullptr, grad.accumulate);
+        const double divergence =
+            kernels::sparse_row<L, Term, G>(term, linear, student.row(i), student.cols, classes, count, sparse,
+                                            scale * factor, kernels::gradient_row(grad, i));
         return kernels::times(scale, divergence);
       });
 }

@@ -82,8 +82,7 @@ struct UniversalLogit {
         [&](std::size_t i, double factor) {
           return kernels::sorted_row<L, G>(student.row(i), student.cols, temperature, teacher.matrix.row(i),
                                            teacher.matrix.cols, teacher_temperature, logits,
-                                           teacher.kind == ScoreKind::logits, factor,
-                                           grad.view.data ? grad.view.row(i) : nullptr, grad.accumulate);
+                                           teacher.kind == ScoreKind::logits, factor, kernels::gradient_row(grad, i));
         });
   }
 };

@@ -17,7 +17,8 @@
 #include <distill/kernels/rows/exact_row.hpp>
 #include <distill/kernels/rows/feature_row.hpp>
 #include <distill/kernels/rows/range.hpp>
-#include <distill/kernels/scores/distillation_row.hpp>
+#include <distill/kernels/scores/kl_row.hpp>
+#include <distill/kernels/scores/scores_row.hpp>
 #include <distill/kernels/scores/softmax_row.hpp>
 #include <distill/kernels/simd/lanes.hpp>
 #include <distill/kernels/simd/memory.hpp>
@@ -89,8 +90,7 @@ class AttentionMatrices {
     const bool is_whole = is_plain_ && !rule_.softmax && !rule_.causal && !tokens_.is_given();
     for (std::size_t head = 0; head < heads; ++head) {
       if (is_whole) {  // its queries are one long row
-        total += distance(student_.at(head, 0), teacher_.at(head, 0), student_.positions(), factor,
-                          grad_.data ? grad_.at(head, 0) : nullptr, accumulate_);
+        total += distance(student_.at(head, 0), teacher_.at(head, 0), student_.positions(), factor, gradient(head, 0));
         continue;
       }
       for (std::size_t query = 0; query < student_.height; ++query) {
@@ -111,8 +111,7 @@ class AttentionMatrices {
     if (is_plain_ && runs_.count(end) == 1) {
       runs_.for_each(end, [&](std::size_t begin, std::size_t run_end) {
         const std::size_t at = first + begin;
-        loss = distance(student_.at(head, at), teacher_.at(head, at), run_end - begin, factor,
-                        grad_.data ? grad_.at(head, at) : nullptr, accumulate_);
+        loss = distance(student_.at(head, at), teacher_.at(head, at), run_end - begin, factor, gradient(head, at));
       });
       return loss;
     }
@@ -133,7 +132,7 @@ class AttentionMatrices {
           t_[k] = is_none(t_[k]) ? 0 : t_[k];
         }
       }
-      loss = distance(s, t, n, factor, g, false);
+      loss = distance(s, t, n, factor, GradientRow<C>{g});
     }
     if (!g) return loss;
     if (!rule_.softmax && rule_.has_floor()) {  // padding has no gradient
@@ -144,12 +143,16 @@ class AttentionMatrices {
     return loss;
   }
 
+  GradientRow<S> gradient(std::size_t head, std::size_t position) const {
+    return {grad_.data ? grad_.at(head, position) : nullptr, accumulate_};
+  }
+
   template <class A, class B, class Grad>
-  double distance(const A* s, const B* t, std::size_t n, double factor, Grad* grad, bool accumulate) const {
-    if (!rule_.softmax) return difference_row<L>(SquaredDifference{}, s, t, n, factor, grad, accumulate);
+  double distance(const A* s, const B* t, std::size_t n, double factor, const GradientRow<Grad>& grad) const {
+    if (!rule_.softmax) return difference_row<L>(SquaredDifference{}, s, t, n, factor, grad);
     const double entropy = rule_.cross_entropy ? entropy_row<L>(t, n, 1) : 0;
     return entropy +
-           DistillationRow<Precision::standard, false, L, A, B>(s, t, n, 1, none)({1}, factor, grad, accumulate);
+           kl_row<Precision::standard, false, L>(ScoresRow<A, B>{s, only_teacher(t), n, none}, 1, {1}, factor, grad);
   }
 
   /// The heads that `head` stands for.

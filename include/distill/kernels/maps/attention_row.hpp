@@ -231,7 +231,7 @@ bool compute_attention_row(const Power& power, const F& f, Outer outer, const At
     const UnitDifference<L, F, N, N> difference(f, outer, student_map, teacher_map, positions, norms);
     loss = difference.value();
     if (!sample.grad.data) return true;
-    difference.put_gradient(factor, student_map, false);
+    difference.put_gradient(factor, GradientRow<N>{student_map});
     put_gradient(attention);
     return true;
   };

@@ -75,7 +75,8 @@ void half_squared_channels(const SamplePair<S, T>& pair, const typename L::Scala
   if (neighbours_of(student, teacher, grad) == Neighbours::positions) {
     for (std::size_t c = 0; c < channels; ++c) {
       halves[c] = difference_row<L>(HalfSquaredDifference{}, student.at(c, 0), teacher.at(c, 0), positions,
-                                    static_cast<double>(slopes[c]), grad.data ? grad.at(c, 0) : nullptr, accumulate);
+                                    static_cast<double>(slopes[c]),
+                                    GradientRow<S>{grad.data ? grad.at(c, 0) : nullptr, accumulate});
     }
     return;
   }

@@ -27,7 +27,8 @@ double factor_row(const F& f, Outer outer, const AttentionSample<S, T>& sample, 
   const bool has_no_gaps = (student.position_stride == 1 && (student.channel_stride == positions || channels == 1)) ||
                            (student.channel_stride == 1 && (student.position_stride == channels || positions == 1));
   if (has_no_gaps && is_like_student(teacher) && (!grad.data || is_like_student(grad))) {
-    return unit_difference_row<L>(f, outer, student.data, teacher.data, n, factor, grad.data, accumulate);
+    return unit_difference_row<L>(f, outer, student.data, teacher.data, n, factor,
+                                  GradientRow<S>{grad.data, accumulate});
   }
   detail::ScratchFrame frame;
   const auto pooled = [&, h = height, w = width](const auto& maps) {
@@ -36,7 +37,8 @@ double factor_row(const F& f, Outer outer, const AttentionSample<S, T>& sample, 
     return copy;
   };
   const SampleMaps<N> s = pooled(student), t = pooled(teacher);
-  const double loss = unit_difference_row<L>(f, outer, s.data, t.data, n, factor, grad.data ? s.data : nullptr, false);
+  const double loss =
+      unit_difference_row<L>(f, outer, s.data, t.data, n, factor, GradientRow<N>{grad.data ? s.data : nullptr});
   if (grad.data) {
     average_pool_backward(SampleMaps<const N>{s.data, channels, height, width, positions, 1}, grad, accumulate);
   }

@@ -186,7 +186,9 @@ void put_products(const Batch<typename L::Scalar>& batch, typename L::Scalar* sq
           out[j] = static_cast<C>(inverse * (static_cast<double>(out[j]) - dots[k] * unit));
         }
       }
-      put_row<L>(out, count, grad.view.row(batch.index[k]) + begin, grad.accumulate);
+      put_row<L>(out, count,
+                 GradientRow<std::remove_pointer_t<decltype(grad.view.data)>>{grad.view.row(batch.index[k]) + begin,
+                                                                              grad.accumulate});
     });
   });
 }

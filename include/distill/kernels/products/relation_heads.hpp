@@ -16,7 +16,8 @@
 #include <distill/kernels/products/products.hpp>
 #include <distill/kernels/rows/exact_row.hpp>
 #include <distill/kernels/rows/range.hpp>
-#include <distill/kernels/scores/distillation_row.hpp>
+#include <distill/kernels/scores/kl_row.hpp>
+#include <distill/kernels/scores/scores_row.hpp>
 #include <distill/kernels/simd/held_exceptions.hpp>
 #include <distill/kernels/simd/lanes.hpp>
 #include <distill/kernels/simd/memory.hpp>
@@ -85,8 +86,9 @@ class RelationHeads {
     double loss = 0;
     for (std::size_t i = 0; i < n_; ++i) {  // the gradient overwrites the student
       C* const row = student.data() + i * n_;
-      loss += DistillationRow<Precision::high, false, L, C, C>(row, teacher.data() + i * n_, n_, 1, none)(
-          {1}, factor, grad_.data ? row : nullptr, false);
+      const C* const t_row = teacher.data() + i * n_;
+      loss += kl_row<Precision::high, false, L>(ScoresRow<C, C>{row, only_teacher<C>(t_row), n_, none}, 1, {1}, factor,
+                                                GradientRow<C>{grad_.data ? row : nullptr});
     }
     if (!grad_.data || !std::isfinite(loss)) return loss;
     add_transpose(student.data(), n_);

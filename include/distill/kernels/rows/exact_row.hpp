@@ -15,52 +15,92 @@ namespace distill {
 inline namespace DISTILL_ABI {
 namespace kernels {
 
-/// The softmax of a row at a temperature, class `skip` left out. Nearly equal logits (a huge temperature) keep their
-/// differences, because the sum of exponentials is held as n * exp(excess); and the logarithm of a probability near 1
-/// keeps its digits, because the largest class is left out of the sum where the others are small.
+/// The sum of exp((x - maximum) / temperature) over classes. Nearly equal logits (a huge temperature) keep their
+/// differences, because it is held as a count and an excess; and the logarithm of a probability near 1 keeps its digits,
+/// because the largest class is left out of `others`.
+struct ExactSum {
+  long double maximum = -std::numeric_limits<long double>::infinity();  // NaN if a number is
+  long double excess = 0;                                               // the sum less the count
+  long double others = 0;                                               // the sum less 1
+  std::size_t count = 0;
+
+  bool is_empty() const { return maximum == -std::numeric_limits<long double>::infinity(); }
+
+  void join(const ExactSum& other, double temperature) {
+    const AllExceptionsHeld held;
+    const ExactSum low = other.maximum <= maximum ? other : *this;
+    if (!(other.maximum <= maximum)) *this = other;
+    const long double gap = (low.maximum - maximum) / static_cast<long double>(temperature);
+    if (std::isnan(low.maximum)) maximum = low.maximum;
+    if (low.is_empty()) {
+      excess -= static_cast<long double>(low.count);
+    } else {
+      excess += std::exp(gap) * low.excess + static_cast<long double>(low.count) * std::expm1(gap);
+      others += std::exp(gap) * (1 + low.others);
+    }
+    count += low.count;
+  }
+
+  /// log(the sum / the count)
+  long double log_mean() const { return std::log1p(excess / static_cast<long double>(count)); }
+  long double log() const {
+    return others < 1 ? std::log1p(others) : std::log(static_cast<long double>(count)) + log_mean();
+  }
+};
+
+template <class Stored>
+ExactSum exact_sum(const Stored* x, std::size_t n, double temperature, std::size_t skip = none) {
+  constexpr long double masked = -std::numeric_limits<long double>::infinity();
+  const auto at = [&](std::size_t i) { return i == skip ? masked : detail::load_scalar<long double>(x + i); };
+  ExactSum sum;
+  sum.count = n;
+  for (std::size_t i = 0; i < n; ++i) {
+    const long double value = at(i);
+    if (std::isnan(value)) sum.maximum = value;
+    if (value > sum.maximum) sum.maximum = value;
+  }
+  bool is_first = true;
+  for (std::size_t i = 0; i < n && !sum.is_empty(); ++i) {
+    const long double scaled = (at(i) - sum.maximum) / static_cast<long double>(temperature);
+    sum.excess += std::expm1(scaled);
+    const bool is_largest = is_first && at(i) == sum.maximum;
+    sum.others += is_largest ? scaled : std::exp(scaled);  // of the largest 0, or NaN if it is infinite
+    is_first = is_first && !is_largest;
+  }
+  return sum;
+}
+
+/// The softmax of a row at a temperature, class `skip` left out.
 template <class Stored>
 class ExactSoftmax {
  public:
   ExactSoftmax(const Stored* x, std::size_t n, double temperature, std::size_t skip = none)
-      : x_(x), n_(n), temperature_(static_cast<long double>(temperature)), skip_(skip) {
-    maximum_ = masked;
-    for (std::size_t i = 0; i < n; ++i) {
-      const long double value = at(i);
-      if (std::isnan(value)) maximum_ = value;
-      if (value > maximum_) maximum_ = value;
-    }
-    long double sum = 0, others = 0;
-    bool is_first = true;
-    for (std::size_t i = 0; i < n; ++i) {
-      sum += std::expm1(scaled(i));
-      const bool is_largest = is_first && at(i) == maximum_;
-      others += is_largest ? scaled(i) : std::exp(scaled(i));  // of the largest 0, or NaN if it is infinite
-      is_first = is_first && !is_largest;
-    }
-    const long double log_n = std::log(static_cast<long double>(n));
-    excess_ = std::log1p(sum / static_cast<long double>(n));
-    log_sum_ = others < 1 ? std::log1p(others) : log_n + excess_;
+      : x_(x),
+        temperature_(static_cast<long double>(temperature)),
+        skip_(skip),
+        sum_(exact_sum(x, n, temperature, skip)) {
+    excess_ = sum_.log_mean();
+    log_sum_ = sum_.log();
   }
 
   long double at(std::size_t i) const { return i == skip_ ? masked : detail::load_scalar<long double>(x_ + i); }
   /// Whether all classes are masked: then there are no probabilities.
-  bool is_empty() const { return maximum_ == masked; }
+  bool is_empty() const { return sum_.is_empty(); }
   /// (x_i - max) / temperature; NaN where the row has NaN or +infinity, or nothing but -infinity
-  long double scaled(std::size_t i) const { return (at(i) - maximum_) / temperature_; }
+  long double scaled(std::size_t i) const { return (at(i) - sum_.maximum) / temperature_; }
   long double excess() const { return excess_; }
   long double log_probability(std::size_t i) const { return scaled(i) - log_sum_; }
   /// log(exp(x / temperature) / the sum of exponentials)
-  long double log_odds(long double x) const { return (x - maximum_) / temperature_ - log_sum_; }
+  long double log_odds(long double x) const { return (x - sum_.maximum) / temperature_ - log_sum_; }
 
  private:
   static constexpr long double masked = -std::numeric_limits<long double>::infinity();
 
   AllExceptionsHeld held_;  // as long as what is made of it is computed
   const Stored* x_;
-  std::size_t n_;
   long double temperature_;
   std::size_t skip_;
-  long double maximum_;
+  ExactSum sum_;
   long double excess_;
   long double log_sum_;
 };
@@ -69,37 +109,6 @@ class ExactSoftmax {
 template <class Teacher, class Student>
 long double exact_log_ratio(const ExactSoftmax<Teacher>& p, const ExactSoftmax<Student>& q, std::size_t i) {
   return (p.scaled(i) - q.scaled(i)) - (p.excess() - q.excess());
-}
-
-/// KL(p || q) as a sum of terms >= 0: p * (exp(-d) - 1 + d) with d = log p - log q, and q where p is 0.
-template <class Teacher, class Student>
-double exact_kl(const ExactSoftmax<Teacher>& p, const ExactSoftmax<Student>& q, std::size_t n) {
-  long double sum = 0;
-  for (std::size_t i = 0; i < n; ++i) {
-    const long double probability = std::exp(p.log_probability(i));
-    if (probability == 0) {
-      sum += std::exp(q.log_probability(i));
-      continue;
-    }
-    const long double d = exact_log_ratio(p, q, i);
-    if (std::abs(d) < 1e-3L) {
-      sum += probability * (d * d * (1 / 2.0L - d * (1 / 6.0L - d * (1 / 24.0L - d / 120))));
-    } else if (std::abs(d) < 1) {
-      sum += probability * (std::expm1(-d) + d);
-    } else {
-      sum += probability * d + (std::exp(q.log_probability(i)) - probability);
-    }
-  }
-  return static_cast<double>(sum);
-}
-
-/// q_i - p_i
-template <class Teacher, class Student>
-long double exact_difference(const ExactSoftmax<Teacher>& p, const ExactSoftmax<Student>& q, std::size_t i) {
-  const long double probability = std::exp(p.log_probability(i));
-  if (probability == 0) return std::exp(q.log_probability(i));
-  const long double d = exact_log_ratio(p, q, i);
-  return std::abs(d) < 1 ? probability * std::expm1(-d) : std::exp(q.log_probability(i)) - probability;
 }
 
 }  // namespace kernels

@@ -101,11 +101,11 @@ struct DifferenceTerm {
 
 /// sum_j f(s_j - t_j); writes (or adds) factor * f'(s_j - t_j) to grad, unless that is null. grad may be s.
 template <class L, class F, class S, class T>
-double difference_row(const F& f, const S* s, const T* t, std::size_t n, double factor, S* grad, bool accumulate) {
+double difference_row(const F& f, const S* s, const T* t, std::size_t n, double factor, const GradientRow<S>& grad) {
   const auto terms = [&](std::size_t) {
     return [&](auto lanes, std::size_t, std::size_t) { return DifferenceTerm<F, decltype(lanes)>{f}; };
   };
-  return pair_row<L>(terms, s, t, n, factor, grad, accumulate);
+  return pair_row<L>(terms, s, t, n, factor, grad);
 }
 
 /// The squared lengths of a student's and a teacher's row.
@@ -149,12 +149,12 @@ class UnitDifference {
 
   /// d value / d s = (f' - a (a . f')) / |s|, times factor. grad may be s.
   template <class Grad>
-  void put_gradient(total_t<L> factor, Grad* grad, bool accumulate) const {
+  void put_gradient(total_t<L> factor, const GradientRow<Grad>& grad) const {
     using N = typename L::Scalar;
     const L along(static_cast<N>(sum_row<L>(n_, [&](std::size_t i) { return student(i) * f_.slope(difference(i)); })));
     const L scale(static_cast<N>(factor * outer_slope_ * inverse_s_));
     for (std::size_t i = 0; i < n_; i += L::width) {
-      put((f_.slope(difference(i)) - student(i) * along) * scale, grad + i, n_ - i, accumulate);
+      put((f_.slope(difference(i)) - student(i) * along) * scale, grad, i, n_);
     }
   }
 
@@ -179,25 +179,25 @@ class UnitDifference {
 
 /// As difference_row, for the rows divided by their lengths.
 template <class L, class F, class S, class T>
-double unit_difference_row(const F& f, Outer outer, const S* s, const T* t, std::size_t n, double factor, S* grad,
-                           bool accumulate) {
+double unit_difference_row(const F& f, Outer outer, const S* s, const T* t, std::size_t n, double factor,
+                           const GradientRow<S>& grad) {
   const auto run = [&](auto norms, auto lanes) {
     const UnitDifference<decltype(lanes), F, S, T> difference(f, outer, s, t, n, norms);
-    if (grad) difference.put_gradient(static_cast<total_t<decltype(lanes)>>(factor), grad, accumulate);
+    if (grad) difference.put_gradient(static_cast<total_t<decltype(lanes)>>(factor), grad);
     return static_cast<double>(difference.value());
   };
   const auto norms = squared_norms<L>(s, t, n);
   if (norms.are_safe()) return run(norms, L{});
   const AllExceptionsHeld held;
   const auto wide_norms = squared_norms<Wide<L>>(s, t, n);
-  return wide_norms.are_finite() ? run(wide_norms, Wide<L>{}) : poisoned_row(grad, n);
+  return wide_norms.are_finite() ? run(wide_norms, Wide<L>{}) : poisoned_row(grad.data, n);
 }
 
 /// 1 - cos(s, t). Half the squared distance of the unit rows is the same, does not cancel where they are close, and has
 /// the same gradient: with a . (a - b) = 1 - cos, it is ((a - b) - a (1 - cos)) / |s|. A row of norm 0 is orthogonal to
 /// all others.
 template <class L, class S, class T>
-double cosine_row(const S* s, const T* t, std::size_t n, double factor, S* grad, bool accumulate) {
+double cosine_row(const S* s, const T* t, std::size_t n, double factor, const GradientRow<S>& grad) {
   const auto is_zero = [n](const auto* x) {
     for (std::size_t j = 0; j < n; ++j) {
       if (detail::load_scalar<double>(x + j) != 0) return false;
@@ -211,11 +211,10 @@ double cosine_row(const S* s, const T* t, std::size_t n, double factor, S* grad,
     return true;
   };
   if ((is_zero(s) && is_finite(t)) || (is_zero(t) && is_finite(s))) {
-    for (std::size_t j = 0; grad && !accumulate && j < n; ++j) detail::store_scalar(grad + j, 0.0);
+    for (std::size_t j = 0; grad && !grad.accumulate && j < n; ++j) detail::store_scalar(grad.data + j, 0.0);
     return 1;
   }
-  const double distance =
-      unit_difference_row<L>(HalfSquaredDifference{}, Outer::sum, s, t, n, factor, grad, accumulate);
+  const double distance = unit_difference_row<L>(HalfSquaredDifference{}, Outer::sum, s, t, n, factor, grad);
   return (std::min)(distance, 2.0);  // of opposite rows it is 2 but for rounding; NaN stays
 }
 

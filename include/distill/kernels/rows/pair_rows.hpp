@@ -100,9 +100,9 @@ total_t<Wide<L>> pair_rows(const Terms& terms, const PairRows<S, T>& pairs, doub
 
 /// One row; NaN, and so is the gradient, if a number is not finite.
 template <class L, class Terms, class S, class T>
-double pair_row(const Terms& terms, const S* s, const T* t, std::size_t n, double factor, S* grad, bool accumulate) {
-  const auto total = pair_rows<L>(terms, PairRows<S, T>{s, t, grad, 1, n, n, n, n, accumulate}, factor);
-  return std::isfinite(total) ? finite_sum(total) : poisoned_row(grad, n);
+double pair_row(const Terms& terms, const S* s, const T* t, std::size_t n, double factor, const GradientRow<S>& grad) {
+  const auto total = pair_rows<L>(terms, PairRows<S, T>{s, t, grad.data, 1, n, n, n, n, grad.accumulate}, factor);
+  return std::isfinite(total) ? finite_sum(total) : poisoned_row(grad.data, n);
 }
 
 }  // namespace kernels

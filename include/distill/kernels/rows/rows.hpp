@@ -1,4 +1,5 @@
-// The loop over rows that all losses share: weights, ignored rows, per-row losses, the reduction, and the executor.
+// The loop over rows: weights, ignored rows, per-row losses, the reduction, and the executor. For losses whose rows do
+// not depend on one another.
 #pragma once
 
 #include <algorithm>
@@ -150,7 +151,9 @@ inline double reduction_divisor(Reduction reduction, double total_weight, std::s
 /// Reduces the rows' losses to one number. `group_losses(rows, factors, count, losses)` writes the losses of up to
 /// `width` rows, and their gradients times their factors; it is not called with rows that `is_ignored(i)` or that have
 /// weight 0. Losses are summed in row order, whatever the executor did, so the total does not depend on it.
-template <std::size_t width, class View, class IsIgnored, class GroupLosses>
+///
+/// `holds_exceptions` unless the losses of a group are computed by an executor, which may do other work in this thread.
+template <std::size_t width, bool holds_exceptions = true, class View, class IsIgnored, class GroupLosses>
 double reduce_groups(RowSizes sizes, const GradientTarget<View>& grad, const RowOptions& options, Reduction reduction,
                      double weight, const IsIgnored& is_ignored, const GroupLosses& group_losses) {
   if (sizes.rows == 0) return 0;
@@ -179,7 +182,7 @@ double reduce_groups(RowSizes sizes, const GradientTarget<View>& grad, const Row
   double* row_losses = options.losses ? options.losses.data() : nullptr;
   // The weighted sum of a block's losses. Not a template of what takes them: all of a loss would be compiled twice.
   const auto compute = [&](std::size_t begin, std::size_t end) {
-    const ExceptionsHeld held;
+    [[maybe_unused]] const std::conditional_t<holds_exceptions, ExceptionsHeld, NothingHeld> held;
     std::size_t rows[width], count = 0;
     double weights[width], factors[width], losses[width], sum = 0;
     const auto put_loss = [&](std::size_t i, double loss, double w) {

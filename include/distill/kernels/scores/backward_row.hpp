@@ -35,22 +35,22 @@ void with_division(double temperature, const Body& body) {
 
 /// grad = p * (g - sum(p * g)) / temperature
 template <class L, class Output, class GradOutput, class Grad>
-void softmax_backward_row(const Output* p, const GradOutput* g, std::size_t n, double temperature, Grad* grad,
-                          bool accumulate) {
+void softmax_backward_row(const Output* p, const GradOutput* g, std::size_t n, double temperature,
+                          const GradientRow<Grad>& grad) {
   using T = typename L::Scalar;
   const auto at = [n](const auto* x, std::size_t i) { return load_up_to<L>(x + i, n - i, T(0)); };
   const L mean(static_cast<T>(sum_row<L>(n, [&](std::size_t i) { return at(p, i) * at(g, i); })));
   with_division<L>(temperature, [&](const auto& divide) {
     for (std::size_t i = 0; i < n; i += L::width) {
-      put(divide(at(p, i) * (at(g, i) - mean)), grad + i, n - i, accumulate);
+      put(divide(at(p, i) * (at(g, i) - mean)), grad, i, n);
     }
   });
 }
 
 /// grad = (g - exp(log_p) * sum(g)) / temperature
 template <class L, class Output, class GradOutput, class Grad>
-void log_softmax_backward_row(const Output* log_p, const GradOutput* g, std::size_t n, double temperature, Grad* grad,
-                              bool accumulate) {
+void log_softmax_backward_row(const Output* log_p, const GradOutput* g, std::size_t n, double temperature,
+                              const GradientRow<Grad>& grad) {
   using T = typename L::Scalar;
   const auto at = [n](const auto* x, std::size_t i) { return load_up_to<L>(x + i, n - i, T(0)); };
   const L sum(static_cast<T>(sum_row<L>(n, [&](std::size_t i) { return at(g, i); })));
@@ -59,7 +59,7 @@ void log_softmax_backward_row(const Output* log_p, const GradOutput* g, std::siz
   with_division<L>(temperature, [&](const auto& divide) {
     for (std::size_t i = 0; i < n; i += L::width) {
       const L p = exp2(exponent(at(log_p, i), scale));
-      put(divide(at(g, i) - p * sum), grad + i, n - i, accumulate);
+      put(divide(at(g, i) - p * sum), grad, i, n);
     }
   });
 }
@@ -84,7 +84,7 @@ void backward(const char* who, const MatrixView<Output>& output, const MatrixVie
   using L = kernels::Lanes<compute_t<Output, GradOutput, element_t<decltype(target.view)>>, kernels::DefaultArch>;
   kernels::for_each_row(output.rows, output.cols, executor, [&](std::size_t i) {
     row_kernel(L{}, const_row(output, i), const_row(grad_output, i), std::size_t{output.cols}, temperature,
-               target.view.row(i), target.accumulate);
+               kernels::gradient_row(target, i));
   });
 }
 

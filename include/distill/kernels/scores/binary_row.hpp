@@ -4,8 +4,9 @@
 #include <algorithm>
 #include <cstddef>
 
+#include <distill/core/gradient.hpp>
 #include <distill/core/version.hpp>
-#include <distill/kernels/rows/exp_stream.hpp>
+#include <distill/kernels/rows/exp_sweep.hpp>
 #include <distill/kernels/rows/sum_row.hpp>
 #include <distill/kernels/scores/divergence.hpp>
 #include <distill/kernels/simd/held_exceptions.hpp>
@@ -17,8 +18,8 @@ namespace kernels {
 
 /// binary_row() in lanes that have numbers for the quotients.
 template <class L, class S, class T>
-total_t<L> binary_row_in(const S* student, const T* teacher, std::size_t n, double temperature, double factor, S* grad,
-                         bool accumulate) {
+total_t<L> binary_row_in(const S* student, const T* teacher, std::size_t n, double temperature, double factor,
+                         const GradientRow<S>& grad) {
   using C = typename L::Scalar;
   // a division, so that no temperature makes a logit 0 * infinity
   const L divisor(static_cast<C>(temperature)),
@@ -27,21 +28,21 @@ total_t<L> binary_row_in(const S* student, const T* teacher, std::size_t n, doub
     const L a = load_up_to<L>(teacher + i, n - i, -infinity<C>) / divisor;
     const L b = load_up_to<L>(student + i, n - i, -infinity<C>) / divisor;
     const ClassTerm<L> term = binary_kl(a, b);
-    if (grad) put(term.slope * scale, grad + i, n - i, accumulate);
+    if (grad) put(term.slope * scale, grad, i, n);
     return term.value;
   });
 }
 
 /// Returns the sum over classes; writes or adds `factor` times its gradient to grad, unless that is null.
 template <class L, class S, class T>
-double binary_row(const S* student, const T* teacher, std::size_t n, double temperature, double factor, S* grad,
-                  bool accumulate) {
+double binary_row(const S* student, const T* teacher, std::size_t n, double temperature, double factor,
+                  const GradientRow<S>& grad) {
   if (is_ordinary_temperature(temperature)) {
-    return binary_row_in<L>(student, teacher, n, temperature, factor, grad, accumulate);
+    return binary_row_in<L>(student, teacher, n, temperature, factor, grad);
   }
   const AllExceptionsHeld held;
   return static_cast<double>(
-      binary_row_in<Lanes<long double, ScalarArch>>(student, teacher, n, temperature, factor, grad, accumulate));
+      binary_row_in<Lanes<long double, ScalarArch>>(student, teacher, n, temperature, factor, grad));
 }
 
 }  // namespace kernels

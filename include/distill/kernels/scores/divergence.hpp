@@ -14,6 +14,7 @@
 #include <utility>
 
 #include <distill/core/version.hpp>
+#include <distill/kernels/scores/class_pair.hpp>
 #include <distill/kernels/simd/lanes.hpp>
 #include <distill/kernels/simd/log.hpp>
 #include <distill/kernels/simd/series.hpp>
@@ -21,35 +22,6 @@
 namespace distill {
 inline namespace DISTILL_ABI {
 namespace kernels {
-
-/// A class as the student and the teacher see it.
-template <class L>
-struct ClassPair {
-  L p, q;
-  L q_minus_p;  // to its own precision
-  L log_ratio;  // log p - log q, +-infinity where one of them is masked, 0 where both are
-};
-
-/// log_ratio within which series are used.
-inline constexpr double near_ratio = 0.5;
-
-template <class L>
-auto is_near(const ClassPair<L>& c) {
-  using T = typename L::Scalar;
-  return c.log_ratio * c.log_ratio < L(T(near_ratio * near_ratio));
-}
-
-/// A class by the logarithms of its probabilities, one number at a time; `log_ratio` may be more accurate than their
-/// difference.
-template <class T>
-ClassPair<Lanes<T, ScalarArch>> class_pair(T log_p, T log_q, T log_ratio) {
-  ClassPair<Lanes<T, ScalarArch>> c;
-  c.p = std::exp(log_p);
-  c.q = std::exp(log_q);
-  c.log_ratio = c.p.value + c.q.value == 0 ? T(0) : log_ratio;
-  c.q_minus_p = is_near(c) ? c.p.value * std::expm1(-c.log_ratio.value) : c.q.value - c.p.value;
-  return c;
-}
 
 template <class L>
 struct ClassTerm {
@@ -86,14 +58,46 @@ L kl_term(L a, L b_minus_a, L relative, L log_ratio) {
   return select(absolute(relative) < L(T(0.25)), a * log_excess(relative), masked_product(a, log_ratio) + b_minus_a);
 }
 
+/// (exp(-d) - 1 + d) / d^2 for |d| <= 2
+template <class L>
+L bregman_quotient(L d) {
+  L sum(static_cast<typename L::Scalar>(-2.5569959132441665e-08));
+  for (const double coefficient :
+       {2.967222864385827e-07, -2.7599766274859566e-06, 2.4728874921122328e-05, -0.000198391387593977,
+        0.001388989283148517, -0.008333361242228086, 0.04166661906809512, -0.16666665775765507, 0.5000000035018856}) {
+    sum = fma(sum, d, L(static_cast<typename L::Scalar>(coefficient)));
+  }
+  return sum;
+}
+
+/// A class's share of KL(p || q) that is never negative, p (exp(-d) - 1 + d) with d = log p - log q; and q - p.
+template <class L>
+struct NonnegativeTerm {
+  L value, q_minus_p;
+
+  [[gnu::always_inline]] NonnegativeTerm(L p, L q, L d) {
+    using T = typename L::Scalar;
+    constexpr bool is_float = std::is_same_v<T, float>;
+    constexpr double reach = is_float ? 2 : near_ratio;
+    // where p is 0, d may be infinite or NaN; any d that is not small then gives q
+    const L ratio = select(p <= L(T(0)), L(T(3)), d), squared = ratio * ratio, difference = q - p;
+    L excess;
+    if constexpr (is_float) {
+      excess = squared * bregman_quotient(ratio);
+    } else {
+      excess = exp_excess(L(T(0)) - ratio);
+    }
+    value = select(squared < L(T(reach * reach)), p * excess, fma(p, ratio, difference));
+    q_minus_p = select(squared < L(T(near_ratio * near_ratio)), p * (excess - ratio), difference);
+  }
+};
+
 /// KL(p || q)
 struct ForwardKlTerm {
   static double largest_sum() { return no_largest_sum; }
   template <class L>
   ClassTerm<L> operator()(const ClassPair<L>& c) const {
-    const L zero(typename L::Scalar(0));
-    return {select(is_near(c), c.p * exp_excess(zero - c.log_ratio), masked_product(c.p, c.log_ratio) + c.q_minus_p),
-            c.q_minus_p};
+    return {NonnegativeTerm<L>(c.p, c.q, c.log_ratio).value, c.q_minus_p};
   }
 };
 

@@ -8,7 +8,6 @@
 
 #include <distill/core/scratch.hpp>
 #include <distill/core/version.hpp>
-#include <distill/kernels/scores/softmax_row.hpp>
 
 namespace distill {
 inline namespace DISTILL_ABI {
@@ -16,19 +15,14 @@ namespace kernels {
 
 /// The share of the head in sum |p - q|. The tail is the least probable classes of p that have at most `tail_mass`
 /// together, found by halving, without sorting all; classes of equal p are ordered by index.
-template <class L, class S, class T>
-double head_share(const S* student, const T* teacher, std::size_t n, double temperature, double tail_mass) {
-  using C = typename L::Scalar;
+template <class C>
+double head_share(const C* q, const C* p, std::size_t n, double tail_mass) {
   struct Class {
     C p, gap;
     std::uint32_t index;
   };
   detail::ScratchFrame frame;
-  C* const p = frame.take<C>(n);
-  C* const q = frame.take<C>(n);
   Class* const classes = frame.take<Class>(n);
-  softmax_row<L>(teacher, n, temperature, p);
-  softmax_row<L>(student, n, temperature, q);
   double all = 0;
   for (std::size_t j = 0; j < n; ++j) {
     classes[j] = {p[j], std::abs(p[j] - q[j]), static_cast<std::uint32_t>(j)};

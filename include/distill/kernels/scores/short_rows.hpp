@@ -1,4 +1,4 @@
-// Rows of few classes, one row per lane: what distillation_row.hpp does for a single row.
+// Rows of few classes, one row per lane: what kl_row.hpp does for a single row.
 //
 // The rows are transposed into columns, so that no lane is idle, and the logarithm and divisions in double that finish
 // a row are done for several at once. Offsets are the rows' largest numbers, which cost little to find there;
@@ -16,9 +16,11 @@
 #include <distill/core/scalar.hpp>
 #include <distill/core/scratch.hpp>
 #include <distill/core/version.hpp>
-#include <distill/kernels/rows/exp_stream.hpp>
+#include <distill/kernels/rows/exp_sweep.hpp>
+#include <distill/kernels/rows/range.hpp>
 #include <distill/kernels/rows/rows.hpp>
-#include <distill/kernels/scores/distillation_row.hpp>
+#include <distill/kernels/scores/kl_row.hpp>
+#include <distill/kernels/scores/scores_row.hpp>
 #include <distill/kernels/scores/teacher_rows.hpp>
 #include <distill/kernels/simd/compensated_sum.hpp>
 #include <distill/kernels/simd/exp2.hpp>
@@ -61,7 +63,7 @@ struct LaneStream {
     const L rounder(static_cast<T>(no_fraction<T>));
     const L exact = largest * L(scale.c), whole = fma(largest, L(scale.c), rounder) - rounder;
     const L limit(static_cast<T>(max_offset<L>)), nan(std::numeric_limits<T>::quiet_NaN());
-    offset = select(absolute(exact) <= limit, whole - L(static_cast<T>(ExpStream<L>::lift)), nan);
+    offset = select(absolute(exact) <= limit, whole - L(static_cast<T>(ExpSweep<L>::lift)), nan);
     anchor = L(scale.anchor) - offset;
   }
 
@@ -126,9 +128,10 @@ class ShortRows {
     if (rows.grad[0]) put_columns(ordinary, accumulate);
     for (std::size_t r = 0; r < rows.count; ++r) {
       if (std::isfinite(sums[r])) continue;
-      DistillationRow<precision, has_label, L, Student, Teacher> row(rows.student[r], rows.teacher[r], n_, temperature_,
-                                                                     has_label ? rows.label[r] : 0);
-      losses[r] = row(factors, rows.factor[r], rows.grad[r], accumulate);
+      const ScoresRow<Student, Teacher> row{rows.student[r], only_teacher(rows.teacher[r]), n_,
+                                            has_label ? rows.label[r] : none};
+      losses[r] = kl_row<precision, has_label, L>(row, temperature_, factors, rows.factor[r],
+                                                  GradientRow<Student>{rows.grad[r], accumulate});
     }
   }
 
@@ -208,7 +211,7 @@ class ShortRows {
     return Doubles(weighted_sum);
   }
 
-  /// As HardLabel.
+  /// As HardLabel (row_sums.hpp).
   Label find_label(const std::size_t (&label)[width], L largest) const {
     if constexpr (!has_label) return {0.0, 0.0, 0.0};
     const LaneStream<L> stream(1, largest);
@@ -254,7 +257,7 @@ class ShortRows {
     const Doubles shift = (log_sums_ratio + ln_2 * offsets) * temperature_;
     const Normaliser<L> student_unit = normaliser(unit, student.sum), teacher_unit = normaliser(unit, teacher.sum);
     const Normaliser<L> hard_unit = normaliser(hard, has_label ? label.total : unit);
-    const LogRatio<L> log_ratio{{shift.high(), shift.low()}, L(static_cast<T>(1 / temperature_))};
+    const LogRatio<L> log_ratio(TwoParts<L>(shift.high(), shift.low()), temperature_);
     const L soft_factor = soft.high();
     // copies, because stores might change them in the compiler's eyes
     T* const student_powers = student_power_;
@@ -319,7 +322,7 @@ double reduce_short_rows(const Loss& loss, const detail::TeacherCall<S, T, G>& c
         const auto fill = [&](std::size_t r, std::size_t k) {
           group.student[r] = call.student.row(rows[k]);
           group.teacher[r] = teacher.row(rows[k]);
-          group.grad[r] = gradient_row(call.grad, rows[k]);
+          group.grad[r] = gradient_row(call.grad, rows[k]).data;
           if (has_label) group.label[r] = labels.at(rows[k]);
           group.factor[r] = row_factors[k];
         };

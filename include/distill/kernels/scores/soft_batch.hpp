@@ -99,9 +99,9 @@ double reduce_soft_batch(const Loss& loss, const detail::TeacherCall<S, T, G>& c
   if (wants_gradient) {
     for_each_row(live, cols, options.executor, [&](std::size_t k) {
       C* const row = g + k * cols;
-      softmax_backward_row<L>(q + k * cols, row, cols, loss.temperature, row, false);
+      softmax_backward_row<L>(q + k * cols, row, cols, loss.temperature, GradientRow<C>{row});
       transforms[k].backward(z + k * cols, cols, row);
-      put_row<L>(row, cols, call.grad.view.row(index[k]), call.grad.accumulate);
+      put_row<L>(row, cols, gradient_row(call.grad, index[k]));
     });
   }
   if (loss.weight == 0) clear_gradient(call.grad, rows);

@@ -24,7 +24,7 @@ namespace kernels {
 template <class L, class S, class T>
 double sorted_row(const S* student, std::size_t n, double temperature, const T* teacher, std::size_t teacher_n,
                   double teacher_temperature, const LogitTransform& logits, bool transforms_teacher, double factor,
-                  S* grad, bool accumulate) {
+                  const GradientRow<S>& grad) {
   using C = typename L::Scalar;
   struct Ranked {
     C q;
@@ -43,7 +43,7 @@ double sorted_row(const S* student, std::size_t n, double temperature, const T* 
   softmax_row<L>(z, n, temperature, q);
   softmax_row<L>(p, teacher_n, teacher_temperature, p);
   // sorting needs an order, which NaN lacks; where one number is NaN all are
-  if (std::isnan(q[0]) || std::isnan(p[0])) return poisoned_row(grad, n);
+  if (std::isnan(q[0]) || std::isnan(p[0])) return poisoned_row(grad.data, n);
   for (std::size_t j = 0; j < n; ++j) ranked[j] = {q[j], static_cast<std::uint32_t>(j)};
   std::sort(ranked, ranked + n,
             [](const Ranked& a, const Ranked& b) { return a.q != b.q ? a.q > b.q : a.index < b.index; });
@@ -58,9 +58,9 @@ double sorted_row(const S* student, std::size_t n, double temperature, const T* 
   }
   for (std::size_t r = n; r < teacher_n; ++r) value += static_cast<double>(p[r]);
   if (grad) {
-    softmax_backward_row<L>(q, g, n, temperature, g, false);
+    softmax_backward_row<L>(q, g, n, temperature, GradientRow<C>{g});
     transform.backward(z, n, g);
-    put_row<L>(g, n, grad, accumulate);
+    put_row<L>(g, n, grad);
   }
   return (std::min)(value, 2.0);  // which the rounding of probabilities may leave
 }

@@ -15,8 +15,9 @@
 #include <distill/core/scratch.hpp>
 #include <distill/core/teachers.hpp>
 #include <distill/core/version.hpp>
-#include <distill/kernels/rows/exp_stream.hpp>
+#include <distill/kernels/rows/exp_sweep.hpp>
 #include <distill/kernels/rows/range.hpp>
+#include <distill/kernels/rows/row_parts.hpp>
 #include <distill/kernels/rows/sum_row.hpp>
 #include <distill/kernels/scores/divergence.hpp>
 #include <distill/kernels/simd/exp2.hpp>
@@ -83,17 +84,20 @@ class SparseStudent {
  public:
   /// `classes` are sorted by index.
   SparseStudent(const Student* x, std::size_t n, double temperature, const SparseClass* classes, std::size_t count)
-      : x_(x), n_(n), temperature_(temperature), classes_(classes), count_(count), stream_(temperature) {
+      : x_(x), n_(n), temperature_(temperature), classes_(classes), count_(count) {
     take_kept_rows(frame_, kept_, n);
-    is_ordinary_ = n > 1 && is_ordinary_temperature(temperature) && sum_exponentials(stream_, x, n, none, kept_);
+    if (n > 1 && is_ordinary_temperature(temperature)) {
+      all_ = join_parts(n, [&](Range part) { return sum_exponentials<L>(x, part, temperature, none, kept_); });
+    }
+    is_ordinary_ = all_.is_ordinary();
     if (is_ordinary_) {
       double inside = 0;
       for (std::size_t j = 0; j < count; ++j) inside += scalar_exp2(exponent_of(classes[j].index));
       // a difference, or a sum of its own where that would have lost its digits
-      double outside = stream_.sum - inside;
-      if (!(outside > 0.25 * stream_.sum)) outside = sum_of_others();
-      log_total_ = scalar_log(stream_.sum) + ln_2 * stream_.offset;
-      log_others_ = outside > 0x1p-60 * stream_.sum ? std::log(outside) + ln_2 * stream_.offset : log_of_others();
+      double outside = all_.sum - inside;
+      if (!(outside > 0.25 * all_.sum)) outside = sum_of_others();
+      log_total_ = all_.log();
+      log_others_ = outside > 0x1p-60 * all_.sum ? std::log(outside) + ln_2 * all_.offset : log_of_others();
     } else {
       shifted_.emplace(x, temperature, n, [](std::size_t i) { return i; });
       log_total_ = log_sum(n, [&](std::size_t i) { return scaled(i); });
@@ -106,20 +110,24 @@ class SparseStudent {
   double log_others() const { return log_others_ - log_total_; }
 
   /// Writes q_factor * q for the other classes; what the teacher's classes get must be overwritten.
-  void write(double q_factor, Student* grad, bool accumulate) const {
+  void write(double q_factor, const GradientRow<Student>& grad) const {
     if (is_ordinary_) {
+      join_parts(n_, [&](Range part) {
+        raise_kept(kept_[0], x_, part, temperature_, none, all_.offset);
+        return TermSums{};
+      });
       for (std::size_t begin = 0, chunk = 0; begin < n_; begin += chunk_size<L>, ++chunk) {
-        const Normaliser<L> q = stream_.normaliser(q_factor, kept_[0].offsets[chunk]);
+        const Normaliser<L> q = all_.normaliser<L>(q_factor, kept_[0].offsets[chunk]);
         const std::size_t end = (std::min)(n_, begin + chunk_size<L>);
         for (std::size_t i = begin; i < end; i += L::width) {
-          put(q(load<L>(kept_[0].values + i)), grad + i, n_ - i, accumulate);
+          put(q(load<L>(kept_[0].values + i)), grad, i, n_);
         }
       }
       return;
     }
     for (std::size_t i = 0; i < n_; ++i) {
       const auto element = static_cast<T>(q_factor * std::exp(log_probability(i)));
-      put(Lanes<T, ScalarArch>(element), grad + i, 1, accumulate);
+      put(Lanes<T, ScalarArch>(element), grad, i, i + 1);
     }
   }
 
@@ -129,7 +137,7 @@ class SparseStudent {
   }
 
   double exponent_of(std::size_t i) const {
-    return exact_exponent(detail::load_scalar<double>(x_ + i), log2_e / temperature_, stream_.offset);
+    return exact_exponent(detail::load_scalar<double>(x_ + i), log2_e / temperature_, all_.offset);
   }
 
   /// Of their exponentials; takes those of the teacher's classes out of the kept row.
@@ -140,7 +148,7 @@ class SparseStudent {
     for (std::size_t begin = 0, chunk = 0; begin < n_; begin += chunk_size<L>, ++chunk) {
       const std::size_t size = (std::min)(n_ - begin, chunk_size<L>);
       const double part = sum_row<L>(size, [&](std::size_t i) { return load<L>(kept.values + begin + i); });
-      sum += lowered(part, stream_.offset - static_cast<double>(kept.offsets[chunk]));
+      sum += lowered(part, all_.offset - static_cast<double>(kept.offsets[chunk]));
     }
     return sum;
   }
@@ -170,7 +178,7 @@ class SparseStudent {
   double temperature_;
   const SparseClass* classes_;
   std::size_t count_;
-  ExpStream<L> stream_;
+  ExpSum all_;
   detail::ScratchFrame frame_;
   KeptRow<L> kept_[1];
   bool is_ordinary_;
@@ -196,7 +204,7 @@ struct SparseOptions {
 /// Returns the divergence; writes its gradient times `scale`. `classes` come sorted, log_p as the teacher gives them.
 template <class L, class Term, class Student>
 double sparse_row(const Term& term, double linear, const Student* x, std::size_t n, SparseClass* classes,
-                  std::size_t count, const SparseOptions& options, double scale, Student* grad, bool accumulate) {
+                  std::size_t count, const SparseOptions& options, double scale, const GradientRow<Student>& grad) {
   using D = Lanes<double, ScalarArch>;
   const bool renormalises = options.tail == Tail::renormalise_teacher || options.tail == Tail::renormalise_both;
   const bool has_bucket = options.tail == Tail::tail_bucket && count < n;
@@ -262,16 +270,16 @@ double sparse_row(const Term& term, double linear, const Student* x, std::size_t
     // First all classes as unknown ones, then the known ones; the first sweep may overwrite the student, and rounds to
     // the stored type, so the second reuses nothing from it.
     for (std::size_t j = 0; j < count; ++j) {
-      classes[j].before = accumulate ? detail::load_scalar<double>(grad + classes[j].index) : 0;
+      classes[j].before = grad.accumulate ? detail::load_scalar<double>(grad.data + classes[j].index) : 0;
     }
     if (student) {
-      student->write(factor * (others_slope - slope_sum), grad, accumulate);
-    } else if (!accumulate) {
-      std::fill_n(grad, n, Student{});
+      student->write(factor * (others_slope - slope_sum), grad);
+    } else if (!grad.accumulate) {
+      std::fill_n(grad.data, n, Student{});
     }
     for (std::size_t j = 0; j < count; ++j) {
       const double element = factor * (classes[j].slope - std::exp(classes[j].log_q) * slope_sum);
-      detail::store_scalar(grad + classes[j].index, static_cast<typename L::Scalar>(classes[j].before + element));
+      detail::store_scalar(grad.data + classes[j].index, static_cast<typename L::Scalar>(classes[j].before + element));
     }
   }
   return value;

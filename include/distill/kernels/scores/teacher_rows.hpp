@@ -12,6 +12,7 @@
 #include <distill/core/teachers.hpp>
 #include <distill/core/version.hpp>
 #include <distill/core/views.hpp>
+#include <distill/kernels/rows/long_rows.hpp>
 #include <distill/kernels/rows/range.hpp>
 #include <distill/kernels/rows/rows.hpp>
 #include <distill/kernels/scores/divergence_row.hpp>
@@ -41,20 +42,13 @@ struct NoLabels {
   static constexpr bool is_ignored(std::size_t) { return false; }
 };
 
-/// Row i of the gradient, or null.
-template <class View>
-auto* gradient_row(const GradientTarget<View>& grad, std::size_t i) {
-  return grad.view.data ? grad.view.row(i) : nullptr;
-}
-
-/// Calls row_loss(row, grad, accumulate) with row i of the scores as they are stored.
+/// Calls row_loss(row, grad) with row i of the scores as they are stored.
 template <class S, class T, class G, class RowLoss>
 double with_stored_row(const detail::TeacherCall<S, T, G>& call, std::size_t i, std::size_t label,
                        const RowLoss& row_loss) {
   const detail::Teachers<const T>& teachers = call.teachers;
   const auto run = [&](const TeacherRows<T>& rows) {
-    return row_loss(ScoresRow<S, T>{call.student.row(i), rows, call.student.cols, label}, gradient_row(call.grad, i),
-                    call.grad.accumulate);
+    return row_loss(ScoresRow<S, T>{call.student.row(i), rows, call.student.cols, label}, gradient_row(call.grad, i));
   };
   if (!teachers.is_list()) {
     const T* const scores = teachers[0].scores.matrix.row(i);
@@ -79,7 +73,7 @@ double with_transformed_row(const LogitTransform& transform, const detail::Teach
                             std::size_t label, const RowLoss& row_loss, const Finish& finish) {
   using C = typename L::Scalar;
   const std::size_t count = call.teachers.size(), n = call.student.cols;
-  G* const grad = gradient_row(call.grad, i);
+  const GradientRow<G> grad = gradient_row(call.grad, i);
   detail::ScratchFrame frame;
   const C** const scores = frame.take<const C*>(count);
   double* const weights = frame.take<double>(count);
@@ -97,37 +91,38 @@ double with_transformed_row(const LogitTransform& transform, const detail::Teach
     TransformRow<L> teacher_transform(transform, teacher.scores.kind == ScoreKind::logits);
     teacher_transform.forward(teacher.scores.matrix.row(i), n, t);
   }
-  double loss = row_loss(ScoresRow<C, C>{z, {scores, weights, count}, n, label}, grad ? g : nullptr, false);
+  const GradientRow<C> of_copy{grad ? g : nullptr};
+  double loss = row_loss(ScoresRow<C, C>{z, {scores, weights, count}, n, label}, of_copy);
   if (grad) student_transform.backward(z, n, g);
-  loss += finish(z, grad ? g : nullptr, other);
-  if (grad) put_row<L>(g, n, grad, call.grad.accumulate);
+  loss += finish(z, of_copy.data, other);
+  if (grad) put_row<L>(g, n, grad);
   return loss;
 }
 
-/// For losses that take one teacher: calls row_loss(teacher's scores, weight, grad, accumulate) for each.
+/// For losses that take one teacher: calls row_loss(teacher's scores, weight, grad) for each.
 template <class S, class T, class Grad, class RowLoss>
-double for_each_teacher(const ScoresRow<S, T>& row, Grad* grad, bool accumulate, const RowLoss& row_loss) {
+double for_each_teacher(const ScoresRow<S, T>& row, GradientRow<Grad> grad, const RowLoss& row_loss) {
   double loss = 0;
   for (std::size_t k = 0; k < row.teachers.count; ++k) {
     const double weight = row.teachers.weights[k];
     if (weight == 0) continue;
-    loss += weight * row_loss(row.teachers.scores[k], weight, grad, accumulate);
-    accumulate = true;
+    loss += weight * row_loss(row.teachers.scores[k], weight, grad);
+    grad.accumulate = true;
   }
-  for (std::size_t j = 0; grad && !accumulate && j < row.n; ++j) detail::store_scalar(grad + j, 0.0);
+  for (std::size_t j = 0; grad && !grad.accumulate && j < row.n; ++j) detail::store_scalar(grad.data + j, 0.0);
   return loss;
 }
 
-/// Calls row_loss(student, teacher, grad, accumulate) with the row; where classes are masked by -infinity in both, with
+/// Calls row_loss(student, teacher, grad) with the row; where classes are masked by -infinity in both, with
 /// a copy that has 0 there, so that they do not count.
 template <class L, class S, class T, class RowLoss>
-double unmasked_row(const S* student, const T* teacher, std::size_t n, S* grad, bool accumulate,
+double unmasked_row(const S* student, const T* teacher, std::size_t n, const GradientRow<S>& grad,
                     const RowLoss& row_loss) {
   using C = typename L::Scalar;
   const auto is_masked = [](const auto* x) { return detail::load_scalar<C>(x) == -infinity<C>; };
   std::size_t first = 0;
   while (first < n && !(is_masked(student + first) && is_masked(teacher + first))) ++first;
-  if (first == n) return row_loss(student, teacher, grad, accumulate);
+  if (first == n) return row_loss(student, teacher, grad);
   detail::ScratchFrame frame;
   C *const s = frame.take<C>(n), *const t = frame.take<C>(n), *const g = frame.take<C>(n);
   for (std::size_t j = 0; j < n; ++j) {
@@ -136,12 +131,33 @@ double unmasked_row(const S* student, const T* teacher, std::size_t n, S* grad, 
     t[j] = both ? C(0) : detail::load_scalar<C>(teacher + j);
   }
   const C *const read_s = s, *const read_t = t;
-  const double loss = row_loss(read_s, read_t, grad ? g : nullptr, false);
-  if (grad) put_row<L>(g, n, grad, accumulate);
+  const double loss = row_loss(read_s, read_t, GradientRow<C>{grad ? g : nullptr});
+  if (grad) put_row<L>(g, n, grad);
   return loss;
 }
 
-/// `row_loss(row, factor, grad, accumulate)` returns the loss of a row and writes its gradient times `factor`. `terms`
+/// Whether a call's rows are few and long, with one teacher, and untransformed.
+template <class Loss, class Call>
+bool has_few_long_rows(const Loss& loss, const Call& call, const RowOptions& options) {
+  return are_few_long_rows(call.student.rows, call.student.cols, options) && loss.logits.is_identity() &&
+         !call.teachers.is_list() && call.teachers[0].weight == 1;
+}
+
+/// The loss of such a call: make_row(scores) is the kernel of a row.
+template <class Loss, class S, class T, class G, class Labels, class MakeRow>
+double reduce_long_rows(const Loss& loss, const detail::TeacherCall<S, T, G>& call, const Labels& labels,
+                        const RowOptions& options, const MakeRow& make_row) {
+  const std::size_t n = call.student.cols;
+  return reduce_long_rows(
+      {call.student.rows, n, n}, call.grad, options, loss.reduction, loss.weight,
+      [&](std::size_t i) { return labels.is_ignored(i); },
+      [&](std::size_t i) {
+        const T* const teacher = call.teachers[0].scores.matrix.row(i);
+        return make_row(ScoresRow<S, T>{call.student.row(i), only_teacher(teacher), n, labels.at(i)});
+      });
+}
+
+/// `row_loss(row, factor, grad)` returns the loss of a row and writes its gradient times `factor`. `terms`
 /// as in RowSizes.
 ///
 /// `one_by_one`: it takes the teachers of a list one after the other, so grad must not be the student's memory.
@@ -152,9 +168,7 @@ double reduce_teacher_rows(const Loss& loss, const detail::TeacherCall<S, T, G>&
       {call.student.rows, call.student.cols, terms}, call.grad, options, loss.reduction, loss.weight,
       [&](std::size_t i) { return labels.is_ignored(i); },
       [&](std::size_t i, double factor) {
-        const auto bound = [&](const auto& row, auto* g, bool accumulate) {
-          return row_loss(row, factor, g, accumulate);
-        };
+        const auto bound = [&](const auto& row, const auto& grad) { return row_loss(row, factor, grad); };
         if (loss.logits.is_identity() && !(one_by_one && call.teachers.is_list())) {
           return with_stored_row(call, i, labels.at(i), bound);
         }
@@ -231,14 +245,17 @@ template <class Loss, class Term, class S, class T, class G>
 double reduce_divergence(const Loss& loss, const Term& term, double entropy, const TeacherCall<S, T, G>& call,
                          const RowOptions& options) {
   using L = kernels::Lanes<compute_t<S, T>, kernels::DefaultArch>;
-  const double scale = kernels::soft_scale(loss);
+  const kernels::DivergenceFactors factors{kernels::soft_scale(loss)};
+  if (entropy == 0 && kernels::has_few_long_rows(loss, call, options)) {
+    return kernels::reduce_long_rows(loss, call, kernels::NoLabels{}, options, [&](const auto& row) {
+      return kernels::make_divergence_row<false, L>(term, row, loss.temperature, factors);
+    });
+  }
   return kernels::reduce_teacher_rows<false, L>(
       loss, call, kernels::NoLabels{}, options, call.student.cols,
-      [&](const auto& row, double factor, auto* grad, bool accumulate) {
-        const double constant = entropy == 0 ? 0 : entropy * teacher_entropy<L>(row, loss.temperature);
-        return kernels::times(
-            scale, constant + kernels::divergence_row<L>(term, row.student, row.teachers, row.n, loss.temperature,
-                                                         scale * factor, grad, accumulate));
+      [&](const auto& row, double factor, const auto& grad) {
+        const double constant = entropy == 0 ? 0 : factors.rest * entropy * teacher_entropy<L>(row, loss.temperature);
+        return constant + kernels::divergence_row<false, L>(term, row, loss.temperature, factors, factor, grad);
       });
 }
 

@@ -28,6 +28,8 @@ class AllExceptionsHeld {
   std::fenv_t environment_;
 };
 
+struct NothingHeld {};
+
 #if defined(DISTILL_HAS_MXCSR)
 #undef DISTILL_HAS_MXCSR
 

@@ -415,6 +415,12 @@ L sign(L x) {
   return select(x < zero, L(T(-1)), select(zero < x, L(T(1)), zero));
 }
 
+/// `value` for every lane but the labelled one, if that is among the lanes from element i on.
+template <class T, class Arch>
+Lanes<T, Arch> with_label(Lanes<T, Arch> value, std::size_t i, std::size_t label, double at_label) {
+  return label - i < Lanes<T, Arch>::width ? with_lane(value, label - i, static_cast<T>(at_label)) : value;
+}
+
 }  // namespace kernels
 }  // namespace DISTILL_ABI
 }  // namespace distill

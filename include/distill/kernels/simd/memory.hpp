@@ -7,6 +7,7 @@
 #include <limits>
 #include <type_traits>
 
+#include <distill/core/gradient.hpp>
 #include <distill/core/scalar.hpp>
 #include <distill/core/version.hpp>
 #include <distill/kernels/simd/lanes.hpp>
@@ -277,10 +278,17 @@ template <class T, class Arch, class Stored>
   store_up_to(value, grad, count);
 }
 
+/// The same for the elements from i on of a gradient's row of n.
+template <class T, class Arch, class Stored>
+[[gnu::always_inline]] inline void put(Lanes<T, Arch> value, const GradientRow<Stored>& grad, std::size_t i,
+                                       std::size_t n) {
+  put(value, grad.data + i, n - i, grad.accumulate);
+}
+
 /// Adds or stores a row of n gradient elements.
 template <class L, class Stored>
-void put_row(const typename L::Scalar* values, std::size_t n, Stored* grad, bool accumulate) {
-  for (std::size_t i = 0; i < n; i += L::width) put(load_up_to<L>(values + i, n - i, 0), grad + i, n - i, accumulate);
+void put_row(const typename L::Scalar* values, std::size_t n, const GradientRow<Stored>& grad) {
+  for (std::size_t i = 0; i < n; i += L::width) put(load_up_to<L>(values + i, n - i, 0), grad, i, n);
 }
 
 /// x in the first `count` lanes, 0 in the others.
